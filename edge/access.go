@@ -1,0 +1,231 @@
+package edge
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"tidegate/internal/conf"
+	"tidegate/internal/topic"
+)
+
+// Reason codes of CONNACK that a login ends with [MQTT 5, 3.2.2.2].
+const (
+	loginOK            byte = 0x00
+	loginBadPassword   byte = 0x86
+	loginNotAuthorized byte = 0x87
+	loginUnavailable   byte = 0x88
+)
+
+const sharePrefix = "$share/"
+
+// AccessConfig says who may do what.
+type AccessConfig struct {
+	// UsersFile is the path of a TOML file with users, groups and their
+	// permissions. Empty: there are no users; a listener that allows anonymous
+	// clients then lets them do everything but touch topics that begin with "$".
+	UsersFile string `toml:"users-file"`
+}
+
+// Check returns every problem of c. What is wrong inside the users file is
+// found by New and Reload, with its own lines.
+func (c AccessConfig) Check() []conf.Problem {
+	if c.UsersFile == "" {
+		return nil
+	}
+	info, err := os.Stat(c.UsersFile)
+	if err == nil && info.Mode().IsRegular() {
+		return nil
+	}
+	hint := "it is a directory or a device"
+	if err != nil {
+		hint = err.Error()
+	}
+	return []conf.Problem{{Key: "users-file", Value: fmt.Sprintf("%q", c.UsersFile), Rule: "the path of a readable TOML file, or empty for no users", Hint: hint}}
+}
+
+// access decides who may log in. Safe for use by many goroutines.
+type access struct {
+	cfg      AccessConfig
+	users    atomic.Pointer[users] // nil: no users file
+	verifier *verifier
+}
+
+// newAccess reads the users file, if there is one.
+func newAccess(cfg AccessConfig) (*access, error) {
+	a := &access{cfg: cfg, verifier: newVerifier()}
+	return a, a.reload()
+}
+
+// reload reads the users file again. With an error the old users stay. Grants
+// already given stay as they are.
+func (a *access) reload() error {
+	if a.cfg.UsersFile == "" {
+		return nil
+	}
+	u, err := readUsers(a.cfg.UsersFile)
+	if err != nil {
+		return err
+	}
+	a.users.Store(u)
+	a.verifier.forget()
+	return nil
+}
+
+// login decides whether a client may connect, and as whom. anonymous is what
+// the listener allows; user and password are those of the CONNECT packet, empty
+// when absent; peer is the client certificate that the listener verified, or
+// nil. The result is a grant and 0x00, or nil and the CONNACK's reason: 0x86
+// wrong name or password, 0x87 no credentials and not anonymous, 0x88 when ctx
+// ended before its turn to be checked.
+func (a *access) login(ctx context.Context, anonymous bool, clientID, user string, password []byte, peer *x509.Certificate) (*grant, byte) {
+	u := a.users.Load()
+	if u == nil {
+		if anonymous {
+			return newGrant("", clientID, everything), loginOK
+		}
+		return nil, loginNotAuthorized
+	}
+	if by := u.certified(peer, user); by != nil && len(password) == 0 {
+		return newGrant(by.name, clientID, by.rules), loginOK
+	}
+	if user == "" && len(password) == 0 {
+		if anonymous {
+			return newGrant("", clientID, u.anonymous), loginOK
+		}
+		return nil, loginNotAuthorized
+	}
+	ok, err := a.checkPassword(ctx, u, user, password)
+	switch {
+	case err != nil:
+		return nil, loginUnavailable
+	case !ok:
+		return nil, loginBadPassword
+	}
+	return newGrant(user, clientID, u.byName[user].rules), loginOK
+}
+
+// certified returns the account that a verified certificate stands for, unless
+// the client asks to be someone else.
+func (u *users) certified(peer *x509.Certificate, user string) *account {
+	if peer == nil || peer.Subject.CommonName == "" {
+		return nil
+	}
+	by := u.byCert[peer.Subject.CommonName]
+	if by != nil && user != "" && user != by.name {
+		return nil
+	}
+	return by
+}
+
+// checkPassword spends on an unknown name, or one without a password, what it
+// would spend on some known one, so that the time taken does not tell which
+// names exist.
+func (a *access) checkPassword(ctx context.Context, u *users, user string, password []byte) (bool, error) {
+	by := u.byName[user]
+	if by != nil && by.hash != nil {
+		return a.verifier.check(ctx, user, by.hash, password)
+	}
+	if len(u.hashes) > 0 {
+		decoy := u.hashes[a.verifier.pick(user, len(u.hashes))]
+		if _, err := a.verifier.check(ctx, user, decoy, password); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// grant is what one connection may do, decided at login. It never changes.
+type grant struct {
+	user      string // "" for an anonymous client
+	publish   []string
+	subscribe []string
+}
+
+var everything = ruleLists{Publish: []string{"#"}, Subscribe: []string{"#"}}
+
+func newGrant(user, clientID string, rules ruleLists) *grant {
+	return &grant{user: user, publish: expand(rules.Publish, user, clientID), subscribe: expand(rules.Subscribe, user, clientID)}
+}
+
+// expand puts user and client id into the rules, in one pass so that a name
+// "%c" stays a name. It leaves out a rule that would mean more than was
+// written: one whose value is empty, holds a wildcard or a level separator, or
+// makes the filter begin with "$" ("$SYS", "$share").
+func expand(rules []string, user, clientID string) []string {
+	var out []string
+	put := strings.NewReplacer("%u", user, "%c", clientID)
+	for _, rule := range rules {
+		if strings.Contains(rule, "%u") && !oneLevel(user) || strings.Contains(rule, "%c") && !oneLevel(clientID) {
+			continue
+		}
+		filter := put.Replace(rule)
+		if topic.ValidFilter(filter) && strings.HasPrefix(filter, "$") == strings.HasPrefix(rule, "$") {
+			out = append(out, filter)
+		}
+	}
+	return out
+}
+
+func oneLevel(s string) bool { return s != "" && !strings.ContainsAny(s, "+#/") }
+
+// mayPublish says whether the valid topic name may be published to.
+func (g *grant) mayPublish(name string) bool {
+	for _, rule := range g.publish {
+		if topic.Match(rule, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// maySubscribe says whether the valid filter may be subscribed to: when one
+// rule covers every topic it matches. A shared subscription is judged by the
+// filter behind its group.
+func (g *grant) maySubscribe(filter string) bool {
+	if shared, ok := strings.CutPrefix(filter, sharePrefix); ok {
+		_, filter, ok = strings.Cut(shared, "/")
+		if !ok || filter == "" {
+			return false
+		}
+	}
+	for _, rule := range g.subscribe {
+		if covers(rule, filter) {
+			return true
+		}
+	}
+	return false
+}
+
+// covers says whether every topic name that the valid filter inner matches is
+// matched by the valid filter outer too.
+func covers(outer, inner string) bool {
+	if inner[0] == '$' && (outer[0] == '+' || outer[0] == '#') {
+		return false
+	}
+	if inner == "#" {
+		return outer == "#" || outer == "+/#" // a name has at least one level
+	}
+	for {
+		o, orest, omore := strings.Cut(outer, "/")
+		if o == "#" {
+			return true
+		}
+		i, irest, imore := strings.Cut(inner, "/")
+		if i == "#" || o != "+" && o != i {
+			return false
+		}
+		switch {
+		case !omore && !imore:
+			return true
+		case !imore:
+			return orest == "#"
+		case !omore:
+			return false
+		}
+		outer, inner = orest, irest
+	}
+}
