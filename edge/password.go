@@ -46,7 +46,7 @@ func HashPassword(password []byte) string {
 }
 
 func argonHash(password []byte, memory, passes uint32, lanes uint8) string {
-	salt := random(saltBytes)
+	salt := randomBytes(saltBytes)
 	sum := argon2.IDKey(password, salt, passes, memory, lanes, sumBytes)
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes,
 		b64.EncodeToString(salt), b64.EncodeToString(sum))
@@ -60,7 +60,7 @@ func argonHash(password []byte, memory, passes uint32, lanes uint8) string {
 // use it for a password that a person chose.
 func GeneratePassword() (password, hash string) {
 	password = rand.Text() + rand.Text()[:6]
-	salt := random(saltBytes)
+	salt := randomBytes(saltBytes)
 	return password, fastPrefix + b64.EncodeToString(salt) + "$" + b64.EncodeToString(fastSum(salt, []byte(password)))
 }
 
@@ -70,7 +70,7 @@ func fastSum(salt, password []byte) []byte {
 	return mac.Sum(nil)
 }
 
-func random(n int) []byte {
+func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b) // never fails (crypto/rand)
 	return b
@@ -165,7 +165,7 @@ type verifier struct {
 const maxVerified = 2048
 
 func newVerifier() *verifier {
-	v := &verifier{key: random(sha256.Size), turn: make(chan struct{}, 1)}
+	v := &verifier{key: randomBytes(sha256.Size), turn: make(chan struct{}, 1)}
 	v.forget()
 	return v
 }
