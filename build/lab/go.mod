@@ -1,0 +1,12 @@
+module tidegate/build/lab
+
+go 1.26.0
+
+replace tidegate => ../..
+
+require (
+	github.com/hanwen/go-fuse/v2 v2.12.1
+	go.etcd.io/bbolt v1.5.0
+)
+
+require golang.org/x/sys v0.49.0 // indirect
