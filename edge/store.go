@@ -14,40 +14,8 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"tidegate/internal/conf"
 	"tidegate/internal/wear"
 )
-
-// RetainedConfig limits the retained messages and says how often they go to
-// the card.
-type RetainedConfig struct {
-	// SyncInterval is the time between two commits; of what changed in it only
-	// the last value of each topic is written. A power cut costs at most the
-	// changes of one interval. A commit of 100 topics with small values writes
-	// about 40 KiB: 115 MB a day at 30s, 1.1 GB at 3s, if all change all the time.
-	SyncInterval conf.Duration `toml:"sync-interval"`
-	MaxMessages  int           `toml:"max-messages"`
-	MaxSize      conf.Size     `toml:"max-size"` // of topics, payloads and properties together
-}
-
-// DefaultRetained is kind to a cheap card and roomy for a home.
-func DefaultRetained() RetainedConfig {
-	return RetainedConfig{SyncInterval: conf.Duration(30 * time.Second), MaxMessages: 20_000, MaxSize: 32 << 20}
-}
-
-// Check returns every problem of c.
-func (c RetainedConfig) Check() (out []conf.Problem) {
-	if d := c.SyncInterval.Std(); d < 100*time.Millisecond || d > time.Hour {
-		out = append(out, conf.Problem{Key: "sync-interval", Value: c.SyncInterval.String(), Rule: "from 100ms to 1h", Hint: "30s is kind to a cheap card"})
-	}
-	if c.MaxMessages < 1 || c.MaxMessages > 1_000_000 {
-		out = append(out, conf.Problem{Key: "max-messages", Value: fmt.Sprint(c.MaxMessages), Rule: "from 1 to 1000000"})
-	}
-	if c.MaxSize < 64<<10 || c.MaxSize > 1<<30 {
-		out = append(out, conf.Problem{Key: "max-size", Value: c.MaxSize.String(), Rule: "from 64KiB to 1GiB", Hint: "all of it is kept in RAM too"})
-	}
-	return out
-}
 
 // storeStats are the numbers of a store since it was opened.
 type storeStats struct {
@@ -67,7 +35,8 @@ type store struct {
 	dir, path string
 	log       *slog.Logger
 	checker   []string // argv before the path of a child process that calls CheckStore; nil: the file is not checked
-	limits    RetainedConfig
+	messages  int      // most topics with a retained message
+	bytes     int64    // most bytes of them: topics, payloads and properties
 	clock     wallClock
 	committer *wear.Committer
 	lock      *os.File
@@ -89,7 +58,8 @@ type storeRow struct {
 // openStore takes the directory for this process and returns a store without
 // content; load reads it. budget (may be nil) is charged for what is written;
 // the commits come every syncEvery whatever is left in it, because that is the
-// promise. Set checker and limits before load.
+// promise. Set checker,
+// messages and bytes before load.
 func openStore(dir string, syncEvery time.Duration, budget *wear.Budget, log *slog.Logger) (*store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, explainFile("data directory", err)
@@ -101,7 +71,7 @@ func openStore(dir string, syncEvery time.Duration, budget *wear.Budget, log *sl
 	if budget == nil {
 		budget = wear.NewBudget(0, 1<<40)
 	}
-	s := &store{dir: dir, path: filepath.Join(dir, "edge.db"), log: log, lock: lock, limits: DefaultRetained(),
+	s := &store{dir: dir, path: filepath.Join(dir, "edge.db"), log: log, lock: lock, messages: 20_000, bytes: 32 << 20,
 		clock: systemClock, rows: map[string]*storeRow{}, dirty: map[string]struct{}{}}
 	s.committer = wear.NewCommitter(budget, syncEvery, syncEvery, s.write)
 	return s, nil
@@ -150,7 +120,7 @@ func (s *store) retain(m *Message) bool {
 		return true
 	}
 	messages, size := s.stats.Messages+ifAny(next)-ifAny(row.now), s.stats.Bytes+retainedSize(next)-retainedSize(row.now)
-	if next != nil && (messages > max(s.limits.MaxMessages, s.stats.Messages) || size > max(int64(s.limits.MaxSize), s.stats.Bytes)) {
+	if next != nil && (messages > max(s.messages, s.stats.Messages) || size > max(s.bytes, s.stats.Bytes)) {
 		s.stats.Dropped++
 		s.mu.Unlock()
 		return false

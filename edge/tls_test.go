@@ -1,0 +1,264 @@
+package edge
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// authority signs certificates for tests.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	t.Helper()
+	a := &authority{}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	a.pem, _, a.cert, a.key = signCert(t, template, nil)
+	return a
+}
+
+// issue returns certificate and key for localhost, or a client's name, as PEM.
+func (a *authority) issue(t *testing.T, name string, serial int64, end time.Time) (cert, key []byte) {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: end.Add(-48 * time.Hour), NotAfter: end,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	cert, key, _, _ = signCert(t, template, a)
+	return cert, key
+}
+
+func signCert(t *testing.T, template *x509.Certificate, by *authority) (certPEM, keyPEM []byte, cert *x509.Certificate, key *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by == nil {
+		by = &authority{cert: template, key: key}
+	}
+	der, err1 := x509.CreateCertificate(rand.Reader, template, by.cert, &key.PublicKey, by.key)
+	cert, err2 := x509.ParseCertificate(der)
+	raw, err3 := x509.MarshalPKCS8PrivateKey(key)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), cert, key
+}
+
+// replaceFile replaces a file in one step, as those who renew certificates do.
+func replaceFile(t *testing.T, path string, text []byte) string {
+	t.Helper()
+	if err := errors.Join(os.WriteFile(path+".new", text, 0o600), os.Rename(path+".new", path)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+type certFiles struct{ dir, cert, key, ca string }
+
+func newCertFiles(t *testing.T, ca *authority, serial int64) certFiles {
+	t.Helper()
+	dir := t.TempDir()
+	cert, key := ca.issue(t, "localhost", serial, time.Now().Add(time.Hour))
+	return certFiles{dir, replaceFile(t, filepath.Join(dir, "cert.pem"), cert), replaceFile(t, filepath.Join(dir, "key.pem"), key), replaceFile(t, filepath.Join(dir, "ca.pem"), ca.pem)}
+}
+
+// serveTLS accepts until the test ends and sends each client a byte.
+func serveTLS(t *testing.T, config *tls.Config) net.Addr {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Write([]byte("x"))
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return l.Addr()
+}
+
+// visitTLS connects and returns the serial number of the server's certificate.
+func visitTLS(addr net.Addr, ca *authority, own ...tls.Certificate) (int64, error) {
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	conn, err := tls.Dial("tcp", addr.String(), &tls.Config{RootCAs: pool, ServerName: "localhost", Certificates: own})
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if _, err := io.ReadAll(conn); err != nil {
+		return 0, err
+	}
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64(), nil
+}
+
+// lockedLog is a log that a test may read while others write.
+type lockedLog struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+func TestCertificateRotatesUnderALiveListener(t *testing.T) {
+	ca := newAuthority(t, "test CA")
+	files := newCertFiles(t, ca, 100)
+	var log lockedLog
+	config, err := newCerts(files.cert, files.key, "", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := serveTLS(t, config)
+	served := func(want int64) {
+		t.Helper()
+		eventually(t, "serving the right certificate", func() bool {
+			got, err := visitTLS(addr, ca)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got == want
+		})
+	}
+	served(100)
+	cert, key := ca.issue(t, "localhost", 200, time.Now().Add(time.Hour))
+	// Certificate first, key a while later: the old pair serves meanwhile.
+	replaceFile(t, files.cert, cert)
+	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		served(100)
+	}
+	replaceFile(t, files.key, key)
+	served(200)
+	os.Remove(files.cert)
+	served(200)
+	if got := strings.Count(log.String(), "new certificate cannot be used"); got > 2 {
+		t.Errorf("got %d warnings, want one for each bad state:\n%s", got, log.String())
+	}
+}
+
+func TestClientCertificates(t *testing.T) {
+	ca, clients, strangers := newAuthority(t, "test CA"), newAuthority(t, "clients"), newAuthority(t, "strangers")
+	files := newCertFiles(t, ca, 1)
+	config, err := newCerts(files.cert, files.key, replaceFile(t, files.ca, clients.pem), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := serveTLS(t, config)
+	pair := func(by *authority, end time.Time) tls.Certificate {
+		cert, key := by.issue(t, "lamp", 7, end)
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair
+	}
+	later := time.Now().Add(time.Hour)
+	for _, c := range []struct {
+		what string
+		own  []tls.Certificate
+		ok   bool
+	}{
+		{"none", nil, true},
+		{"signed", []tls.Certificate{pair(clients, later)}, true},
+		{"expired", []tls.Certificate{pair(clients, time.Now().Add(-time.Minute))}, false},
+	} {
+		if _, err := visitTLS(addr, ca, c.own...); (err == nil) != c.ok {
+			t.Errorf("%s: got %v, want success %v", c.what, err, c.ok)
+		}
+	}
+	// A client does not offer what the server did not ask for, unless made to.
+	stranger := pair(strangers, later)
+	conn, err := tls.Dial("tcp", addr.String(), &tls.Config{InsecureSkipVerify: true,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &stranger, nil }})
+	if err == nil {
+		_, err = io.ReadAll(conn)
+		conn.Close()
+	}
+	if err == nil {
+		t.Error("a stranger's certificate was taken")
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	ca := newAuthority(t, "test CA")
+	files := newCertFiles(t, ca, 1)
+	config, err := newCerts(files.cert, files.key, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", serveTLS(t, config).String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11})
+	if err == nil {
+		conn.Close()
+		t.Error("TLS 1.1 was taken")
+	}
+}
+
+func TestBadCertificatesSayWhy(t *testing.T) {
+	ca := newAuthority(t, "test CA")
+	good := newCertFiles(t, ca, 1)
+	_, otherKey := ca.issue(t, "localhost", 2, time.Now().Add(time.Hour))
+	oldCert, oldKey := ca.issue(t, "localhost", 3, time.Date(2021, 3, 4, 5, 6, 0, 0, time.UTC))
+	put := func(name string, text []byte) string { return replaceFile(t, filepath.Join(good.dir, name), text) }
+	for _, c := range []struct{ what, cert, key, ca, want string }{
+		{"no certificate", good.dir + "/none", good.key, "", "none: there is no such file"},
+		{"no key", good.cert, good.dir + "/none", "", "key " + good.dir + "/none: there is no such file"},
+		{"wrong key", good.cert, put("other.pem", otherKey), "", "private key does not match public key"},
+		{"not PEM", put("noise", []byte("noise")), good.key, "", "failed to find any PEM data"},
+		{"expired", put("old.pem", oldCert), put("old-key.pem", oldKey), "", "old.pem expired on 2021-03-04 05:06 UTC"},
+		{"no client CA", good.cert, good.key, good.dir + "/none", "client CA " + good.dir + "/none: there is no such file"},
+		{"bad client CA", good.cert, good.key, put("noise", []byte("noise")), "no certificate in PEM form"},
+	} {
+		_, err := newCerts(c.cert, c.key, c.ca, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want ...%s...", c.what, err, c.want)
+		}
+	}
+}
