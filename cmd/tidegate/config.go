@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"tidegate/hw"
+	"tidegate/internal/conf"
+)
+
+// Config is the whole configuration file. Each package owns its section.
+type Config struct {
+	Gateway GatewayConfig `toml:"gateway"`
+	HW      hw.Config     `toml:"hw"`
+}
+
+// GatewayConfig is the section [gateway]: what concerns the process.
+type GatewayConfig struct {
+	ID         string    `toml:"id"`           // "": the host name
+	DataDir    string    `toml:"data-dir"`     // everything the gateway writes
+	LogLevel   string    `toml:"log-level"`    // debug, info, warn, error
+	LogFormat  string    `toml:"log-format"`   // text, json
+	WearPerDay conf.Size `toml:"wear-per-day"` // bytes a day that may go to the card in haste
+	WearBurst  conf.Size `toml:"wear-burst"`   // bytes of that at once
+}
+
+// DefaultConfig is what an empty file means.
+func DefaultConfig() Config {
+	return Config{
+		Gateway: GatewayConfig{
+			DataDir: "/var/lib/tidegate", LogLevel: "info", LogFormat: "text",
+			WearPerDay: 1 << 30, WearBurst: 256 << 20,
+		},
+		HW: hw.DefaultConfig(),
+	}
+}
+
+// Check returns everything wrong with c, with keys as in the file.
+func (c Config) Check() []conf.Problem {
+	all := under("gateway", c.Gateway.check())
+	return append(all, under("hw", c.HW.Check())...)
+}
+
+// under makes keys relative to a section into keys of the file.
+func under(section string, problems []conf.Problem) []conf.Problem {
+	for i := range problems {
+		problems[i].Key = section + "." + problems[i].Key
+	}
+	return problems
+}
+
+// mostID is the longest gateway id. Links are called ID-u0, and a load balancer
+// that is sticky by client id compares the first 32 bytes (HAProxy's default).
+const mostID = 27
+
+func (c GatewayConfig) check() []conf.Problem {
+	var all []conf.Problem
+	bad := func(wrong bool, key, value, rule, hint string) {
+		if wrong {
+			all = append(all, conf.Problem{Key: key, Value: value, Rule: rule, Hint: hint})
+		}
+	}
+	id := c.id()
+	bad(strings.Trim(id, idBytes) != "" || id == "" || len(id) > mostID, "id", strconv.Quote(id),
+		fmt.Sprintf("1 to %d letters, digits, dots, - or _", mostID), "it begins the client id of every link to the cloud; no two gateways may share it")
+	bad(!filepath.IsAbs(c.DataDir), "data-dir", strconv.Quote(c.DataDir), "an absolute path", "")
+	var level slog.Level
+	bad(level.UnmarshalText([]byte(c.LogLevel)) != nil, "log-level", strconv.Quote(c.LogLevel), `"debug", "info", "warn" or "error"`, "")
+	bad(c.LogFormat != "text" && c.LogFormat != "json", "log-format", strconv.Quote(c.LogFormat), `"text" or "json"`, "")
+	bad(c.WearPerDay < 1<<20, "wear-per-day", strconv.Quote(c.WearPerDay.String()), "at least 1MiB", "")
+	bad(c.WearBurst < 1<<20, "wear-burst", strconv.Quote(c.WearBurst.String()), "at least 1MiB", "")
+	return all
+}
+
+const idBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
+// id returns the configured id, or the first label of the host name.
+func (c GatewayConfig) id() string {
+	if c.ID != "" {
+		return c.ID
+	}
+	host, _ := os.Hostname()
+	host, _, _ = strings.Cut(host, ".")
+	return host
+}
