@@ -1,48 +1,54 @@
 package proc
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
+	"path/filepath"
 )
 
-// Build compiles a command of this repository's main module as it is shipped
-// (CGO off) into the file out. pkg is relative to its root: "cmd/tidegate".
-// The working directory must lie in the lab's module or the main one.
+// Build compiles a command of the gateway's module as it is shipped (CGO off)
+// into the file out. pkg is relative to the repository: "cmd/tidegate". The
+// working directory must lie in the repository.
 func Build(ctx context.Context, pkg, out string) error {
-	root, err := Root(ctx)
-	if err != nil {
-		return err
-	}
-	return build(ctx, root, "./"+pkg, out)
+	return build(ctx, "", pkg, out)
 }
 
 // BuildLab compiles a command of the lab's own module: "cmd/node".
 func BuildLab(ctx context.Context, pkg, out string) error {
-	root, err := Root(ctx)
+	return build(ctx, "build/lab", pkg, out)
+}
+
+func build(ctx context.Context, module, pkg, out string) error {
+	root, err := Root()
 	if err != nil {
 		return err
 	}
-	return build(ctx, root+"/build/lab", "./"+pkg, out)
-}
-
-// Root returns the directory of the repository's main module.
-func Root(ctx context.Context) (string, error) {
-	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "tidegate").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the main module: %w", err)
-	}
-	return strings.TrimSpace(string(dir)), nil
-}
-
-func build(ctx context.Context, dir, pkg, out string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, pkg)
-	cmd.Dir = dir
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, "./"+pkg)
+	cmd.Dir = filepath.Join(root, module)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
 	}
 	return nil
+}
+
+// Root returns the repository's directory: the nearest one above the working
+// directory with the go.mod of the gateway's module.
+func Root() (string, error) {
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := here; ; dir = filepath.Dir(dir) {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && bytes.HasPrefix(mod, []byte("module tidegate\n")) {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is not inside the repository", here)
+		}
+	}
 }

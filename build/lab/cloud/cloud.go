@@ -1,0 +1,168 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"tidegate/build/lab/proc"
+)
+
+// Size is the number of nodes of a cloud.
+const Size = 3
+
+// Cloud is a set of nodes.
+type Cloud struct {
+	Kind    string
+	Nodes   []*Node
+	Cluster bool // a client finds its session on every node
+
+	helpers []*proc.Process // what the nodes need besides themselves
+}
+
+// Kinds returns the kinds that Open knows.
+func Kinds() []string { return []string{"mosquitto", "rabbitmq"} }
+
+// Open starts a cloud and returns when every node has answered an MQTT
+// CONNECT. Its files go to dir. Output gets what the nodes print; it may be
+// nil. On an error nothing is left running.
+func Open(ctx context.Context, kind, dir string, output io.Writer) (*Cloud, error) {
+	make := map[string]func(context.Context, string) (*Cloud, error){
+		"mosquitto": newMosquitto,
+		"rabbitmq":  newRabbitMQ,
+	}[kind]
+	if make == nil {
+		return nil, fmt.Errorf("no cloud of kind %q; there are %q", kind, Kinds())
+	}
+	c, err := make(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("make a cloud of kind %s: %w", kind, err)
+	}
+	c.Kind = kind
+	for _, n := range c.Nodes {
+		n.command.Output = output
+	}
+	if err := c.Start(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Start starts the nodes that do not run, at once, and returns when all answer.
+func (c *Cloud) Start(ctx context.Context) error {
+	errs := make([]error, len(c.Nodes))
+	var all sync.WaitGroup
+	for i, n := range c.Nodes {
+		all.Go(func() { errs[i] = n.Start(ctx) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// Kill kills all nodes at once.
+func (c *Cloud) Kill() {
+	var all sync.WaitGroup
+	for _, n := range c.Nodes {
+		all.Go(n.Kill)
+	}
+	all.Wait()
+}
+
+// Close kills all that the cloud has started.
+func (c *Cloud) Close() {
+	c.Kill()
+	for _, p := range slices.Backward(c.helpers) {
+		p.Kill()
+	}
+}
+
+// Addrs returns the nodes' addresses.
+func (c *Cloud) Addrs() []string {
+	var addrs []string
+	for _, n := range c.Nodes {
+		addrs = append(addrs, n.Addr)
+	}
+	return addrs
+}
+
+// Node is one broker. It keeps its address, and its data where its kind has
+// any, through Kill and Start.
+type Node struct {
+	Name string
+	Addr string // host:port, plain MQTT
+
+	command proc.Command
+
+	mu      sync.Mutex
+	process *proc.Process // nil before the first Start
+}
+
+// Start starts the node if it does not run and returns when it answers.
+func (n *Node) Start(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process != nil && n.process.Running() {
+		return nil
+	}
+	p, err := proc.Start(n.command)
+	if err != nil {
+		return err
+	}
+	n.process = p
+	return p.Ready(ctx, n.answers)
+}
+
+// Process returns the node's process; nil before the first Start.
+func (n *Node) Process() *proc.Process {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.process
+}
+
+// Kill ends the node with SIGKILL and returns when it is gone.
+func (n *Node) Kill() { n.with((*proc.Process).Kill) }
+
+// Pause stops the node with SIGSTOP: it keeps its connections and answers
+// nothing.
+func (n *Node) Pause() { n.with((*proc.Process).Pause) }
+
+// Resume ends a Pause.
+func (n *Node) Resume() { n.with((*proc.Process).Resume) }
+
+func (n *Node) with(do func(*proc.Process)) {
+	if p := n.Process(); p != nil {
+		do(p)
+	}
+}
+
+// answers connects as an MQTT 5 client and goes again.
+func (n *Node) answers(ctx context.Context) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", n.Addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	connect := "\x10\x16\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x09lab-probe" // clean start, 60 s
+	if _, err := io.WriteString(conn, connect); err != nil {
+		return err
+	}
+	var connack [5]byte // type, length, flags, reason code
+	if _, err := io.ReadFull(conn, connack[:4]); err != nil {
+		return err
+	}
+	if connack[0] != 0x20 || connack[3] != 0 {
+		return fmt.Errorf("%s answers % x to a CONNECT", n.Name, connack[:4])
+	}
+	_, err = io.WriteString(conn, "\xe0\x00")
+	return err
+}
