@@ -30,7 +30,9 @@ type storeStats struct {
 }
 
 // store keeps retained messages in edge.db. The values live in RAM; a commit
-// each interval writes those that changed.
+// each interval writes those that changed. 100 topics that change every second
+// cost 83 MB a day at an interval of 30 s with values of 20 bytes, 142 MB with
+// 200, 448 MB with 1000, and half of that at a minute.
 type store struct {
 	dir, path string
 	log       *slog.Logger
@@ -307,6 +309,10 @@ func (s *store) commit(changes []rowChange) (written int64, err error) {
 
 func put(tx *bbolt.Tx, changes []rowChange, now time.Time, synchronised bool) error {
 	bucket, err := tx.CreateBucketIfNotExists(retainedBucket)
+	if err != nil {
+		return err
+	}
+	bucket.FillPercent = 0.9 // values are replaced by ones of about the same size
 	for _, c := range changes {
 		if err != nil {
 			return err

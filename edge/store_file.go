@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -114,7 +115,7 @@ func (s *store) openFile() error {
 
 func openError(err error) error {
 	var errno syscall.Errno
-	if errors.As(err, &errno) || errors.Is(err, os.ErrPermission) || errors.Is(err, bbolt.ErrTimeout) {
+	if errors.As(err, &errno) || errors.Is(err, os.ErrPermission) || errors.Is(err, bolterrors.ErrTimeout) {
 		return err
 	}
 	return &damage{what: err}
