@@ -38,7 +38,7 @@ func childChecker(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"/usr/bin/env", "EDGE_CHECK_CHILD=1", exe, "-test.run=^TestCheckStore$"}
+	return []string{"/usr/bin/env", "EDGE_CHECK_CHILD=1", "GORACE=atexit_sleep_ms=0", exe, "-test.run=^TestCheckStore$"}
 }
 
 // content loads a store and returns what it holds, topic=payload.
