@@ -1,0 +1,84 @@
+# Every verb says what it does: make help
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED := 0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GO      := go
+CONFIG  ?= bin/dev.toml
+CLOUD   ?= standin
+TIME    ?= 30s
+# Bytes; the arm64 binary must stay below.
+MAX_BINARY := 16000000
+
+.PHONY: help
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.PHONY: build
+build: ## build bin/tidegate for this machine
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/tidegate ./cmd/tidegate
+
+.PHONY: setup
+setup: ## install what the tests need (apt, npm, Go modules)
+	build/setup.sh
+
+.PHONY: test
+test: setup lint cross ## everything that must hold: lint, all tests, cross-builds, size
+	build/test.sh . -timeout 15m
+	build/test.sh build/lab -timeout 25m
+
+.PHONY: race
+race: ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l cmd edge uplink hw internal build); \
+	if [[ -n $$unformatted ]]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	cd build/lab && $(GO) vet ./... && "$$(cd ../.. && $(GO) tool -n staticcheck)" ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder for TIME (30s)
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(TIME) $$p; \
+		done; \
+	done
+
+.PHONY: cross
+cross: ## build for linux/amd64, arm64, arm 6 and 7 into dist, and hold arm64 to its size
+	@for t in amd64: arm64: arm:6 arm:7; do \
+		out=dist/tidegate-linux-$${t%:*}$${t#*:}; echo "$$out"; \
+		GOOS=linux GOARCH=$${t%:*} GOARM=$${t#*:} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/tidegate; \
+	done
+	@size=$$(stat -c %s dist/tidegate-linux-arm64); echo "arm64: $$size bytes (at most $(MAX_BINARY))"; \
+	((size < $(MAX_BINARY)))
+
+.PHONY: run
+run: build ## run the gateway here with CONFIG (bin/dev.toml, made from the sample)
+	@mkdir -p bin/data
+	@[[ -e $(CONFIG) ]] || ./bin/tidegate sample | sed -E \
+		-e "s|^data-dir = .*|data-dir = \"$(CURDIR)/bin/data\"|" -e 's|^bind = .*|bind = "127.0.0.1:1883"|' \
+		-e 's|^anonymous = .*|anonymous = true|' > $(CONFIG)
+	./bin/tidegate run $(CONFIG)
+
+.PHONY: demo
+demo: ## the whole story in a minute; CLOUD=rabbitmq for a real cluster
+	cd build/lab && $(GO) run ./cmd/demo -cloud $(CLOUD)
+
+.PHONY: bench
+bench: ## compare with Mosquitto, interleaved
+	$(GO) run ./build/bench
+
+.PHONY: lab
+lab: ## the promises, each against what breaks it
+	build/test.sh build/lab -timeout 25m
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist

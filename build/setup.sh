@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks: packages of Debian, and
+# MQTT.js. Works as root or with sudo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm)
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for n in "${needs[@]}"; do
+	command -v "${n%%:*}" >/dev/null || missing+=("${n##*:}")
+done
+
+if ((${#missing[@]})); then
+	root=()
+	if ((EUID != 0)); then
+		command -v sudo >/dev/null || {
+			echo "setup: missing ${missing[*]}; install them as root: apt-get install ${missing[*]}" >&2
+			exit 1
+		}
+		root=(sudo)
+	fi
+	# Packages start their services, which would hold ports. This file is how
+	# Debian is told not to.
+	policy=/usr/sbin/policy-rc.d
+	if [[ ! -e $policy ]]; then
+		printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+		"${root[@]}" chmod 755 "$policy"
+		trap '"${root[@]}" rm -f "$policy"' EXIT
+	fi
+	"${root[@]}" apt-get update -qq
+	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+js=edge/testdata/mqttjs
+if [[ -e $js/package-lock.json && ! -e $js/node_modules/.package-lock.json ]]; then
+	npm ci --no-audit --no-fund --silent --prefix "$js"
+fi
+
+go mod download
+for m in build/*/go.mod; do
+	(cd "$(dirname "$m")" && go mod download)
+done

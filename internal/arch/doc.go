@@ -1,0 +1,2 @@
+// Package arch holds nothing but a test: who may import whom.
+package arch
