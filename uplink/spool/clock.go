@@ -1,0 +1,83 @@
+package spool
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clock turns stamps into ages. A Pi has no clock of its own: wall time counts
+// only between two moments at which it was synchronised, else the monotonic
+// time of the epochs, and a gap between epochs counts as nothing.
+type clock struct {
+	epoch  uint64
+	start  time.Time // of the process, with its monotonic reading
+	synced func() bool
+
+	mu    sync.Mutex
+	spans map[uint64]int64 // the largest Mono seen, by earlier epoch
+}
+
+func newClock(epoch uint64, synced func() bool) *clock {
+	if synced == nil {
+		synced = kernelSynced
+	}
+	return &clock{epoch: epoch, start: time.Now(), synced: synced, spans: make(map[uint64]int64)}
+}
+
+// kernelSynced says whether something disciplines the system's clock.
+func kernelSynced() bool {
+	var t unix.Timex
+	state, err := unix.Adjtimex(&t)
+	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+}
+
+// seen notes that the process of an earlier epoch lived for mono milliseconds.
+func (c *clock) seen(epoch uint64, mono int64) {
+	c.mu.Lock()
+	c.spans[epoch] = max(c.spans[epoch], mono)
+	c.mu.Unlock()
+}
+
+// wall returns the wall time of now in milliseconds, 0 if not synchronised.
+func (c *clock) wall(now time.Time) int64 {
+	if !c.synced() {
+		return 0
+	}
+	return now.UnixMilli()
+}
+
+// stamp is the stored form of a moment of this process; wall is the result of
+// c.wall for now.
+func (c *clock) stamp(accepted, now time.Time, wall int64) stamp {
+	s := stamp{Epoch: c.epoch, Mono: max(accepted.Sub(c.start).Milliseconds(), 0)}
+	if wall != 0 {
+		s.Wall = max(wall-now.Sub(accepted).Milliseconds(), 1)
+	}
+	return s
+}
+
+// accepted is the moment of this process's time that lies as far back as s.
+func (c *clock) accepted(s stamp, now time.Time, wall int64) time.Time {
+	if s.Epoch == c.epoch {
+		return c.start.Add(time.Duration(s.Mono) * time.Millisecond)
+	}
+	return now.Add(-time.Duration(c.age(s, now, wall)) * time.Millisecond)
+}
+
+// age returns milliseconds, never less than 0.
+func (c *clock) age(s stamp, now time.Time, wall int64) int64 {
+	if s.Wall != 0 && wall != 0 {
+		return max(wall-s.Wall, 0)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	age := now.Sub(c.start).Milliseconds() + max(c.spans[s.Epoch]-s.Mono, 0)
+	for epoch, lived := range c.spans {
+		if epoch > s.Epoch && epoch != c.epoch {
+			age += lived
+		}
+	}
+	return age
+}

@@ -1,0 +1,327 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"tidegate/internal/wear"
+)
+
+const (
+	batchBytes  = 4 << 20 // of rows in one transaction
+	lingerAfter = 2 * time.Second
+)
+
+// write is the committer's: it sets damaged files aside, removes drained ones
+// and writes what is due. It returns the bytes that the card was given.
+func (s *Spool) write() (int64, error) {
+	written, err := s.tend()
+	n, e := s.writeRefused()
+	written += n
+	err = errors.Join(err, e)
+	n, e = s.commit()
+	written += n
+	err = errors.Join(err, e)
+	if s.closing.Load() {
+		n, e = s.tend()
+		written += n
+		err = errors.Join(err, e)
+	}
+	s.bytes.Add(written)
+	s.report("write", err)
+	return written, err
+}
+
+// report logs a change of state once: trouble when it begins, and its end.
+func (s *Spool) report(what string, err error) {
+	old := s.trouble.Load()
+	switch {
+	case err != nil && (old == nil || *old != err.Error()):
+		text := err.Error()
+		s.trouble.Store(&text)
+		s.log.Error("spool has trouble with the disk; what is not written stays unacknowledged", "what", what, "err", err)
+	case err == nil && old != nil && what == "write":
+		s.trouble.Store(nil)
+		s.log.Info("spool is well again")
+	}
+}
+
+// part of pending that belongs to one stream.
+type segment struct {
+	st         *stream
+	start, end int
+}
+
+func (s *Spool) anyDue() bool {
+	before := time.Now().Add(-s.cfg.SpillAfter.Std())
+	for _, st := range s.streams {
+		st.mu.Lock()
+		due := st.due(before, s.links[st.link].down.Load())
+		st.mu.Unlock()
+		if due > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// commit writes all that is due, in one transaction unless it is very much.
+func (s *Spool) commit() (int64, error) {
+	written, room := s.diskRoom()
+	if !room {
+		return written, nil
+	}
+	segments := s.collect()
+	if len(segments) == 0 {
+		if s.cursorDue() {
+			n, err := s.flush(nil)
+			return written + n, err
+		}
+		return written, nil
+	}
+	b := &s.batchBuf
+	now := time.Now()
+	wall := s.clock.wall(now)
+	var ready []segment
+	for i, seg := range segments {
+		from := seg.start
+		for j := seg.start; j < seg.end; j++ {
+			s.encode(seg.st, s.pending[j], now, wall)
+			last := j == seg.end-1
+			if last || len(b.buf) >= batchBytes {
+				ready = append(ready, segment{seg.st, from, j + 1})
+				from = j + 1
+			}
+			if len(b.buf) < batchBytes && !(last && i == len(segments)-1) {
+				continue
+			}
+			n, err := s.flush(ready)
+			written += n
+			if err != nil {
+				s.giveUp(append(ready, append([]segment{{seg.st, from, seg.end}}, segments[i+1:]...)...))
+				return written, err
+			}
+			ready = ready[:0]
+		}
+	}
+	return written, nil
+}
+
+// collect marks and gathers what is due, stream by stream.
+func (s *Spool) collect() []segment {
+	var segments []segment
+	before := time.Now().Add(-s.cfg.SpillAfter.Std())
+	s.pending = s.pending[:0]
+	for _, st := range s.streams {
+		start := len(s.pending)
+		st.mu.Lock()
+		if limit := st.due(before, s.closing.Load() || s.links[st.link].down.Load()); limit > 0 {
+			s.pending = st.collect(limit, s.pending)
+		}
+		st.mu.Unlock()
+		if len(s.pending) > start {
+			segments = append(segments, segment{st, start, len(s.pending)})
+		}
+	}
+	return segments
+}
+
+func (s *Spool) encode(st *stream, e *Entry, now time.Time, wall int64) {
+	b := &s.batchBuf
+	start := len(b.buf)
+	r := row{stream: st.key, seq: e.seq, id: e.Seq, at: s.clock.stamp(e.Msg.Accepted, now, wall), msg: *e.Msg}
+	b.buf = appendRow(b.buf, &r)
+	b.rows = append(b.rows, rowRef{st.key, e.seq, start, len(b.buf)})
+}
+
+// flush commits the encoded batch with all cursors, to a new file if the
+// active one fails, and settles what the batch holds.
+func (s *Spool) flush(ready []segment) (written int64, err error) {
+	b := &s.batchBuf
+	defer b.reset()
+	positions := s.positions()
+	b.cursors = make(map[streamKey]uint64)
+	for st, at := range positions {
+		if at > firstSeq {
+			b.cursors[st.key] = at
+		}
+	}
+	for range 2 {
+		var n int64
+		if n, err = s.append(b); err == nil {
+			written += n
+			break
+		}
+		written += n
+	}
+	if err != nil {
+		return written, err
+	}
+	s.commits.Add(1)
+	s.cursorAt = time.Now()
+	for st, at := range positions {
+		st.mu.Lock()
+		st.cursor, st.acked = at, 0
+		st.mu.Unlock()
+	}
+	s.settleAll(ready)
+	return written, nil
+}
+
+func (s *Spool) append(b *batch) (int64, error) {
+	f, created, err := s.disk.writable(int64(len(b.buf)))
+	if err != nil {
+		return created, err
+	}
+	n, err := f.append(b)
+	if err != nil {
+		s.disk.abandon(f, err)
+		return created + n, err
+	}
+	s.disk.wrote(f, b.rows)
+	return created + n, nil
+}
+
+// settleAll notes what is on disk and settles its tickets.
+func (s *Spool) settleAll(ready []segment) {
+	for _, seg := range ready {
+		seg.st.mu.Lock()
+		s.tickets = seg.st.written(s.pending[seg.start:seg.end], s.tickets)
+		seg.st.mu.Unlock()
+	}
+	for i, t := range s.tickets {
+		s.settle(t, 0)
+		s.tickets[i] = Ticket{}
+	}
+	if len(s.tickets) > 0 {
+		s.opt.Settled()
+	}
+	s.tickets = s.tickets[:0]
+}
+
+func (s *Spool) giveUp(segments []segment) {
+	for _, seg := range segments {
+		seg.st.mu.Lock()
+		seg.st.unwritten(s.pending[seg.start:seg.end])
+		seg.st.mu.Unlock()
+	}
+}
+
+// every returns the streams, those of old layouts included.
+func (s *Spool) every() []*stream { return append(s.old.all(), s.streams...) }
+
+// positions returns what each stream still needs from the disk.
+func (s *Spool) positions() map[*stream]uint64 {
+	out := make(map[*stream]uint64)
+	for _, st := range s.every() {
+		st.mu.Lock()
+		out[st] = st.position()
+		st.mu.Unlock()
+	}
+	return out
+}
+
+// cursorDue says whether so much was acknowledged since the last commit that
+// the cursors are worth one: 2 MiB, or anything after some seconds, more of
+// them as the wear budget runs out.
+func (s *Spool) cursorDue() bool {
+	if len(s.disk.all()) == 0 || s.idle() {
+		return false
+	}
+	var acked int64
+	for _, st := range s.every() {
+		st.mu.Lock()
+		acked += st.acked
+		st.mu.Unlock()
+	}
+	gap := wear.Gap(s.opt.Budget.Left(), 2*time.Second, 30*time.Second)
+	return acked > 0 && (s.closing.Load() || acked >= 2<<20 || time.Since(s.cursorAt) >= gap)
+}
+
+// idle says whether nothing on disk is needed any more.
+func (s *Spool) idle() bool {
+	for _, st := range s.every() {
+		st.mu.Lock()
+		idle := st.idle()
+		st.mu.Unlock()
+		if !idle {
+			return false
+		}
+	}
+	return true
+}
+
+// tend looks after the files: damaged ones are set aside and their intact
+// rows saved, drained ones deleted. The newest holds the cursors and stays
+// while there are others; when nothing is needed any more all go, after a
+// while, so that a slow cloud does not make a new file every second.
+func (s *Spool) tend() (written int64, err error) {
+	files := s.disk.all()
+	if len(files) == 0 {
+		return 0, nil
+	}
+	at := make(map[streamKey]uint64)
+	for st, seq := range s.positions() {
+		at[st.key] = seq
+	}
+	for _, f := range files {
+		if !f.damaged.Load() || time.Now().Before(s.rescueAt) {
+			continue
+		}
+		n, e := s.rescue(f, func(r *row) bool { return r.seq >= at[r.stream] })
+		written += n
+		err = errors.Join(err, e)
+	}
+	if !s.idle() {
+		s.drainedAt = time.Time{}
+		for _, f := range files[:len(files)-1] {
+			if s.disk.drained(f, at) {
+				err = errors.Join(err, s.disk.remove(f))
+			}
+		}
+		s.disk.rest()
+		return written, err
+	}
+	if s.drainedAt.IsZero() {
+		s.drainedAt = time.Now()
+	}
+	if s.closing.Load() || time.Since(s.drainedAt) >= lingerAfter {
+		s.drainedAt = time.Time{}
+		for _, f := range files {
+			err = errors.Join(err, s.disk.remove(f))
+		}
+	}
+	return written, err
+}
+
+// drained says whether no row of f is needed any more.
+func (d *disk) drained(f *file, at map[streamKey]uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for k, s := range f.spans {
+		if s.last >= at[k] {
+			return false
+		}
+	}
+	return true
+}
+
+// rescue sets a damaged file aside and puts what is intact in its place.
+func (s *Spool) rescue(f *file, keep func(*row) bool) (int64, error) {
+	rep, written, err := s.disk.replace(f, true, keep)
+	if errors.Is(err, os.ErrNotExist) {
+		s.log.Error("spool file has vanished", "file", f.path)
+		return written, s.disk.remove(f)
+	}
+	if err != nil {
+		s.rescueAt = time.Now().Add(loadAgain)
+		return written, fmt.Errorf("set %s aside: %w", f.path, err)
+	}
+	s.log.Error("damaged spool file was set aside; its intact rows are saved", "file", f.path, "rows", rep.Rows)
+	for i := range s.links {
+		s.opt.Ready(i)
+	}
+	return written, nil
+}

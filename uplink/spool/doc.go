@@ -1,0 +1,73 @@
+// Package spool keeps the messages of one uplink until the cloud has
+// acknowledged them: in RAM while the cloud answers in time, on disk when it
+// does not.
+//
+//	Push --> live ------------------------------> Take --> in flight --> Ack
+//	    \--> behind --------------------------/     ^          |
+//	           |  commit (fsync): ticket settled    |          | commit
+//	           +--> rows on disk -- read ahead -----+          v
+//	                rows <------------------------------ kept, not sent again
+//
+// # Streams
+//
+// A stream is one ordered sequence: a link and a class. Messages of a topic
+// belong to one stream. Within it a message waits in live as long as nothing of
+// its topic's hash bucket (of 4096) waits in the backlog, else behind it. The
+// backlog is what is on disk, in order, and then what waits behind. Take gives
+// from live and backlog in turn, so that one old topic holds up no other and a
+// backlog ends even while messages come in.
+//
+// # When it writes
+//
+// A commit is due for messages that waited, or are in flight, longer than
+// spill-after; for all of a link that is down; and when half of the window in
+// RAM is used. One committer serves all streams with one transaction, spaced
+// by the wear budget. When a message is written, every older message of its
+// stream that is neither acknowledged nor on disk is written with it: what is
+// on disk never has a hole that a power cut would turn into a wrong order.
+//
+// # Files
+//
+// The directory holds small bbolt files (00000001.spool, ...): a bucket per
+// stream, the sequence as key, a row per message. Rows are only added; a file
+// whose rows are all acknowledged is deleted, and a process never writes to a
+// file of an earlier one. The bucket "cursor" says how far each stream is done;
+// it is written with every commit and now and then while draining, and the
+// highest value of all files counts. After a crash what was acknowledged since
+// then is sent again.
+//
+// A row names its stream, sequence and message id and has a checksum, so that
+// it can be found and trusted in a file whose tree is destroyed. A commit that
+// failed is repeated into a new file, because nobody knows what the failed one
+// left behind; so parts of two files may overlap, and readers merge them.
+//
+// # Damage
+//
+// bbolt trusts what it maps and may bring the process down with it. So at the
+// start every file is checked by a child process, and reads at run time are
+// guarded. A damaged file is renamed to NAME.corrupt-TIME (the newest four are
+// kept) and its intact rows, found page by page with plain reads, take its
+// place under its number, before all newer ones.
+//
+// # Layouts
+//
+// Which link a topic belongs to depends on the number of links. When that has
+// changed since the last run, the streams of the old layout drain first and
+// nothing new is sent until all of it is acknowledged.
+//
+// # Time
+//
+// A row holds the boot epoch, the monotonic time since the start of its
+// process and, if the clock was synchronised, wall time. The age of a row from
+// an earlier epoch is the difference of wall times if both are known, else the
+// monotonic time that the epochs since then are known to have lasted. A clock
+// that jumps expires nothing.
+//
+// # Caveats
+//
+// The ids of QoS 0 messages are stored too; they wait and are written as any
+// other, without a ticket. Acknowledgements out of order leave the cursor at
+// the oldest message that is missing one. At max-disk the classes that drop
+// lose their oldest rows a file at a time; the others stay in RAM until their
+// window is full. The directory has one user: it is locked.
+package spool

@@ -1,0 +1,144 @@
+package spool
+
+// diskMargin is what one transaction may add: its rows, their pages and the
+// room that bbolt makes ahead.
+const diskMargin = batchBytes + 2<<20
+
+// diskRoom makes sure that a batch fits below max-disk. Where the policy is to
+// drop the oldest, rows on disk give way, of the last class first; other
+// classes wait in RAM until its window is full too.
+func (s *Spool) diskRoom() (written int64, ok bool) {
+	fits := func() bool { return s.disk.used.Load()+diskMargin <= int64(s.cfg.MaxDisk) }
+	full := !fits()
+	for c := classes - 1; c >= 0 && !fits(); c-- {
+		if s.cfg.class(Class(c)).Overflow != DropOldest {
+			continue
+		}
+		for _, f := range s.disk.all() {
+			if fits() {
+				break
+			}
+			n, err := s.thin(f, Class(c))
+			written += n
+			if err != nil {
+				s.report("drop", err)
+				return written, false
+			}
+		}
+	}
+	ok = fits()
+	if full && !s.overDisk {
+		s.log.Warn("spool has reached max-disk", "bytes", s.disk.used.Load())
+	}
+	s.overDisk = full
+	return written, ok
+}
+
+// thin drops the rows of a class that wait in f. What is in flight stays.
+func (s *Spool) thin(f *file, c Class) (int64, error) {
+	var victims []*stream
+	for _, st := range s.every() {
+		if st.key.Class == c && s.disk.holds(f, st) {
+			victims = append(victims, st)
+		}
+	}
+	if len(victims) == 0 || f.thinned>>c&1 == 1 {
+		return 0, nil
+	}
+	f.thinned |= 1 << c
+	at := make(map[streamKey]uint64)
+	for st, seq := range s.positions() {
+		at[st.key] = seq
+	}
+	plans := make(map[streamKey]*plan)
+	for _, st := range victims {
+		st.filling.Lock() // no row may be read while it is dropped
+		defer st.filling.Unlock()
+		plans[st.key] = st.plan()
+	}
+	_, written, err := s.disk.replace(f, false, func(r *row) bool {
+		p := plans[r.stream]
+		return r.seq >= at[r.stream] && (p == nil || p.keep(r))
+	})
+	if err != nil {
+		return written, err
+	}
+	var gone int64
+	for _, st := range victims {
+		gone += st.dropped(plans[st.key])
+	}
+	s.log.Warn("spool drops the oldest messages", "class", c, "dropped", gone)
+	if s.disk.drained(f, at) && len(s.disk.all()) > 1 {
+		err = s.disk.remove(f)
+	}
+	return written, err
+}
+
+// holds says whether f has rows of st that wait.
+func (d *disk) holds(f *file, st *stream) bool {
+	st.mu.Lock()
+	read, waits := st.read, st.unsent > st.ahead.n
+	st.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := f.spans[st.key]
+	return waits && s != nil && s.last >= read
+}
+
+// plan is which rows of a stream may be dropped: those not yet read, except
+// what is in flight.
+type plan struct {
+	read    uint64
+	skip    func(seq uint64) bool
+	needed  map[uint64]bool
+	dropped map[uint64]dropped // by sequence: the scan finds a row more than once
+}
+
+type dropped struct {
+	size   int32
+	bucket uint16
+}
+
+func (st *stream) plan() *plan {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p := &plan{read: st.read, needed: make(map[uint64]bool), dropped: make(map[uint64]dropped)}
+	for e := st.kept.first; e != nil; e = e.next {
+		p.needed[e.seq] = true
+	}
+	skip := make(map[uint64]bool)
+	for hi, c := range st.skip.chunks {
+		for lo := range uint64(1024) {
+			if c.bits[lo>>6]>>(lo&63)&1 == 1 {
+				skip[hi<<10|lo] = true
+			}
+		}
+	}
+	p.skip = func(seq uint64) bool { return skip[seq] }
+	return p
+}
+
+func (p *plan) keep(r *row) bool {
+	if r.seq < p.read || p.needed[r.seq] {
+		return true
+	}
+	if !p.skip(r.seq) {
+		p.dropped[r.seq] = dropped{int32(messageSize(&r.msg)), bucketOf(r.msg.Topic)}
+	}
+	return false
+}
+
+// dropped takes what was dropped out of the accounts.
+func (st *stream) dropped(p *plan) int64 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, r := range p.dropped {
+		st.unsent--
+		st.stock -= int64(r.size)
+		st.uncount(r.bucket)
+	}
+	n := int64(len(p.dropped))
+	st.drops.Disk += n
+	st.passOver()
+	return n
+}

@@ -1,0 +1,305 @@
+package spool
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"sync"
+	"time"
+)
+
+// olds are the streams of layouts with another number of links, by layout,
+// oldest first. Until they have drained nothing else is sent: which of today's
+// links a topic belonged to then is not known.
+type olds struct {
+	mu      sync.Mutex
+	layouts [][]*stream
+}
+
+func (o *olds) first() ([]*stream, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.layouts) == 0 {
+		return nil, false
+	}
+	return o.layouts[0], true
+}
+
+func (o *olds) any() bool {
+	_, ok := o.first()
+	return ok
+}
+
+func (o *olds) all() []*stream {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Concat(o.layouts...)
+}
+
+// nextLayout goes on to the next layout when the oldest has drained.
+func (s *Spool) nextLayout() {
+	s.old.mu.Lock()
+	before := len(s.old.layouts)
+	for len(s.old.layouts) > 0 && allIdle(s.old.layouts[0]) {
+		s.old.layouts = s.old.layouts[1:]
+	}
+	after := len(s.old.layouts)
+	s.old.mu.Unlock()
+	if after < before {
+		s.readyAll()
+	}
+}
+
+func allIdle(streams []*stream) bool {
+	for _, st := range streams {
+		st.mu.Lock()
+		idle := st.idle()
+		st.mu.Unlock()
+		if !idle {
+			return false
+		}
+	}
+	return true
+}
+
+const loadAgain = 5 * time.Second
+
+// load brings the directory in, trying until it works or ctx ends; until then
+// messages wait in RAM, unacknowledged.
+func (s *Spool) load(ctx context.Context) bool {
+	for {
+		reports, err := s.survey(ctx)
+		if err == nil {
+			s.admit(reports)
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.report("load", err)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(loadAgain):
+		}
+	}
+}
+
+// survey checks every file, oldest first, and sets damaged ones aside.
+func (s *Spool) survey(ctx context.Context) ([]Report, error) {
+	numbers, err := s.disk.repair()
+	if err != nil {
+		return nil, err
+	}
+	s.disk.forget()
+	var reports []Report
+	for _, n := range numbers {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		f := &file{number: n, path: s.disk.path(n, suffixFile), open: s.opt.open}
+		rep, err := s.inspect(ctx, f.path)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			s.log.Error("spool file did not pass its check", "file", f.path, "err", err)
+			var written int64
+			rep, written, err = s.disk.replace(f, true, func(*row) bool { return true })
+			s.opt.Budget.Spend(written)
+			if err != nil {
+				return nil, err
+			}
+			s.log.Error("damaged spool file was set aside; its intact rows are saved", "file", f.path, "rows", rep.Rows)
+		}
+		f.spans = make(map[streamKey]*span)
+		for _, st := range rep.Streams {
+			f.spans[st.key()] = &span{st.First, st.Last, st.Rows, st.Bytes}
+		}
+		f.size.Store(f.fileSize())
+		s.disk.enter(f)
+		reports = append(reports, rep)
+	}
+	return reports, nil
+}
+
+// checkTime is enough for 32 MiB on the slowest card.
+const checkTime = 2 * time.Minute
+
+// inspect runs Check on a file in a child process, which may die of it. A
+// child that cannot even be started says nothing about the file.
+func (s *Spool) inspect(ctx context.Context, path string) (Report, error) {
+	if len(s.opt.Checker) == 0 {
+		return Check(path)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	argv := append(slices.Clone(s.opt.Checker), path)
+	child := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	child.WaitDelay = time.Second
+	var out, errs bytes.Buffer
+	child.Stdout, child.Stderr = &out, &errs
+	if err := child.Start(); err != nil {
+		s.log.Error("cannot start the checking child; checking in this process", "err", err)
+		return Check(path)
+	}
+	err := child.Wait()
+	var rep Report
+	if e := json.Unmarshal(out.Bytes(), &rep); err == nil {
+		err = e
+	}
+	if err == nil && rep.Damage != "" {
+		err = errors.New(rep.Damage)
+	}
+	if err != nil {
+		return rep, fmt.Errorf("check of %s: %w: %.500s", path, cmp.Or(errOf(rep.Damage), err), errs.String())
+	}
+	return rep, nil
+}
+
+func errOf(text string) error {
+	if text == "" {
+		return nil
+	}
+	return errors.New(text)
+}
+
+// admit enters what is on disk into the streams and lets Take begin.
+func (s *Spool) admit(reports []Report) {
+	cursors := make(map[streamKey]uint64)
+	for _, rep := range reports {
+		for _, c := range rep.Cursors {
+			cursors[c.key()] = max(cursors[c.key()], c.Seq)
+		}
+		for epoch, lived := range rep.Epochs {
+			s.clock.seen(epoch, lived)
+		}
+	}
+	stocks := s.takeStock(reports, cursors)
+	layout := s.layout(stocks)
+	older := make(map[uint64][]*stream)
+	for key, stock := range stocks {
+		if key.Layout == layout {
+			continue
+		}
+		st := newStream(s, key, int(key.Link)%len(s.links))
+		st.begin(stock, cursors[key])
+		if stock.unsent > 0 {
+			older[key.Layout] = append(older[key.Layout], st)
+		}
+	}
+	for _, st := range s.streams {
+		st.mu.Lock()
+		st.key.Layout = layout
+		st.begin(stocks[st.key], cursors[st.key])
+		st.mu.Unlock()
+	}
+	for _, streams := range older {
+		slices.SortFunc(streams, func(a, b *stream) int {
+			return cmp.Or(cmp.Compare(a.key.Class, b.key.Class), cmp.Compare(a.key.Link, b.key.Link))
+		})
+		s.old.layouts = append(s.old.layouts, streams)
+	}
+	slices.SortFunc(s.old.layouts, func(a, b []*stream) int { return cmp.Compare(a[0].key.Layout, b[0].key.Layout) })
+	s.cursorAt = time.Now()
+	s.loaded.Store(true)
+}
+
+// layout is the newest one on disk if it has today's number of links, else a
+// new one.
+func (s *Spool) layout(stocks map[streamKey]*stock) uint64 {
+	var newest streamKey
+	for k := range stocks {
+		if k.Layout >= newest.Layout {
+			newest = k
+		}
+	}
+	if int(newest.Links) == len(s.links) {
+		return newest.Layout
+	}
+	return max(s.opt.Epoch, newest.Layout+1)
+}
+
+// stock is what the files hold of a stream from its cursor on.
+type stock struct {
+	last    uint64
+	unsent  int
+	bytes   int64
+	buckets map[uint16]uint32
+	oldest  time.Time
+}
+
+func (s *Spool) takeStock(reports []Report, cursors map[streamKey]uint64) map[streamKey]*stock {
+	stocks := make(map[streamKey]*stock)
+	now := time.Now()
+	wall := s.clock.wall(now)
+	for i, rep := range reports {
+		for _, part := range rep.Streams {
+			key := part.key()
+			k := stocks[key]
+			if k == nil {
+				k = &stock{buckets: make(map[uint16]uint32), oldest: s.clock.accepted(part.oldest(), now, wall)}
+				stocks[key] = k
+			}
+			// A part may begin before the end of the one before it, after a
+			// commit that failed and was repeated.
+			from := max(cursors[key], k.last+1)
+			k.last = max(k.last, part.Last)
+			if part.Last < from {
+				continue
+			}
+			k.unsent += part.Rows
+			k.bytes += part.Bytes
+			for b, n := range part.Buckets {
+				k.buckets[b] += n
+			}
+			if part.First < from {
+				s.deduct(k, s.disk.files[i], key, part.First, from)
+			}
+		}
+	}
+	return stocks
+}
+
+// deduct takes the rows of a file below to out of k. What it cannot read stays
+// counted, which delays a topic but never reorders it.
+func (s *Spool) deduct(k *stock, f *file, key streamKey, from, to uint64) {
+	err := f.read(key, from, func(seq uint64, value []byte) bool {
+		var r row
+		if seq >= to || parseRow(value, &r) != nil {
+			return false
+		}
+		k.unsent--
+		k.bytes -= int64(messageSize(&r.msg))
+		k.buckets[bucketOf(r.msg.Topic)]--
+		return true
+	})
+	if err != nil && isDamage(err) {
+		f.damaged.Store(true)
+	}
+}
+
+// begin makes the stream go on after what is on disk. Messages that came
+// before that was known get their places behind it.
+func (st *stream) begin(k *stock, cursor uint64) {
+	base := max(cursor, firstSeq)
+	if k != nil {
+		base = max(base, k.last+1)
+		st.unsent, st.stock, st.oldest = k.unsent, k.bytes, k.oldest
+		for b, n := range k.buckets {
+			st.buckets[b] += n
+			st.backlog += int(n)
+		}
+	}
+	for i := range st.behind.n {
+		st.behind.at(i).seq += base - firstSeq
+	}
+	st.next += base - firstSeq
+	st.stored, st.read, st.cursor = base, max(cursor, firstSeq), cursor
+	st.passOver()
+}

@@ -1,0 +1,294 @@
+package spool
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"tidegate/internal/conf"
+)
+
+// model drives a spool by hand, without goroutines, against a plain account
+// of what was pushed, settled and received. Time is the accepted stamps'.
+type model struct {
+	t       *testing.T
+	r       *rand.Rand
+	dir     string
+	epoch   uint64
+	links   int
+	s       *Spool
+	up      []bool
+	flights [][]*Entry // by link, in order of sending
+	pushed  []pushed
+	arrived map[string]int // topic -> the largest n that arrived first
+	ids     map[[2]uint64]int
+	dups    int
+	clock   time.Time
+}
+
+type pushed struct {
+	topic    string
+	settled  bool
+	reason   byte
+	arrivals int
+	life     uint64 // epoch
+	dropped  bool
+}
+
+// Settle makes the model the owner of all tickets.
+func (m *model) Settle(id uint64, reason byte) {
+	p := &m.pushed[id]
+	if p.settled {
+		m.t.Fatalf("message %d was settled twice", id)
+	}
+	p.settled, p.reason = true, reason
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	m := &model{t: t, r: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), arrived: make(map[string]int),
+		ids: make(map[[2]uint64]int), clock: time.Now().Add(-time.Hour)}
+	m.start()
+	return m
+}
+
+func smallConfig() Config {
+	cfg := DefaultConfig()
+	cfg.MaxAge = 0
+	return cfg
+}
+
+func (m *model) start() {
+	m.epoch++
+	m.links = 1 + m.r.IntN(3)
+	if m.r.IntN(3) > 0 {
+		m.links = 2
+	}
+	s, err := New(smallConfig(), Options{Dir: m.dir, Links: m.links, Epoch: m.epoch, Synced: func() bool { return false }})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	s.disk.fileSize = 64 << 10
+	m.s = s
+	m.flights = make([][]*Entry, m.links)
+	m.up = make([]bool, m.links)
+	for i := range m.up {
+		m.up[i] = true
+	}
+	for range m.r.IntN(5) { // some come before the directory is loaded
+		m.push()
+	}
+	if err := s.disk.acquire(); err != nil {
+		m.t.Fatal(err)
+	}
+	if !s.load(m.t.Context()) {
+		m.t.Fatal("not loaded")
+	}
+	m.check()
+}
+
+func (m *model) push() {
+	n := len(m.pushed)
+	topic := fmt.Sprintf("t/%d", m.r.IntN(12))
+	m.clock = m.clock.Add(time.Millisecond)
+	payload := binary.BigEndian.AppendUint32(make([]byte, 0, 200), uint32(n))
+	payload = append(payload, make([]byte, m.r.IntN(300))...)
+	if m.r.IntN(50) == 0 {
+		payload = append(payload, make([]byte, 10000)...)
+	}
+	msg := &Message{Topic: topic, Payload: payload, QoS: 1, Accepted: m.clock, From: "d"}
+	m.pushed = append(m.pushed, pushed{topic: topic, life: m.epoch})
+	h := int(bucketOf(topic))
+	m.s.Push(h%m.links, Class(h/7%3), msg, Ticket{m, uint64(n)})
+}
+
+// arrive is the cloud receiving a message.
+func (m *model) arrive(e *Entry) {
+	n := int(binary.BigEndian.Uint32(e.Msg.Payload))
+	p := &m.pushed[n]
+	id := [2]uint64{e.Epoch, e.Seq}
+	if old, ok := m.ids[id]; ok && old != n {
+		m.t.Fatalf("id %v belongs to %d and %d", id, old, n)
+	}
+	m.ids[id] = n
+	if e.Msg.Topic != p.topic || e.Epoch != p.life {
+		m.t.Fatalf("message %d came as %q of epoch %d, want %q of %d", n, e.Msg.Topic, e.Epoch, p.topic, p.life)
+	}
+	p.arrivals++
+	if p.arrivals > 1 {
+		m.dups++
+		return
+	}
+	if last, ok := m.arrived[p.topic]; ok && n < last {
+		m.t.Fatalf("topic %s: %d arrives after %d", p.topic, n, last)
+	}
+	m.arrived[p.topic] = n
+}
+
+func (m *model) take(link, n int) int {
+	if !m.up[link] {
+		return 0
+	}
+	room := min(n, 40-len(m.flights[link]))
+	got := m.s.Take(link, nil, room, 1<<uint(6+m.r.IntN(12)))
+	if room > 0 && len(got) > room {
+		m.t.Fatalf("took %d of %d", len(got), room)
+	}
+	for _, e := range got {
+		m.flights[link] = append(m.flights[link], e)
+		if m.r.IntN(20) == 0 { // the connection breaks: the rest is sent later
+			m.up[link] = false
+			m.s.Online(link, false)
+		}
+		if m.up[link] {
+			m.arrive(e)
+		}
+	}
+	return len(got)
+}
+
+func (m *model) ack(link int, any bool) {
+	f := m.flights[link]
+	if !m.up[link] || len(f) == 0 {
+		return
+	}
+	i := 0
+	if any {
+		i = m.r.IntN(len(f))
+	}
+	e := f[i]
+	m.flights[link] = append(f[:i:i], f[i+1:]...)
+	m.s.Ack(e)
+}
+
+// online reconnects a link, which sends again what it has in flight.
+func (m *model) online(link int) {
+	if m.up[link] {
+		return
+	}
+	m.up[link] = true
+	m.s.Online(link, true)
+	for _, e := range m.flights[link] {
+		m.arrive(e)
+	}
+}
+
+func (m *model) write() {
+	// Everything accepted up to some moment of the last 40 is due.
+	cut := m.clock.Add(-time.Duration(m.r.IntN(40)) * time.Millisecond)
+	m.s.cfg.SpillAfter = conf.Duration(time.Since(cut))
+	if _, err := m.s.write(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *model) crash() {
+	if err := m.s.disk.close(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.start()
+}
+
+func (m *model) restart() {
+	if err := m.s.shutdown(); err != nil {
+		m.t.Fatal(err)
+	}
+	for i, p := range m.pushed {
+		if !p.settled && p.life == m.epoch {
+			m.t.Fatalf("message %d is not settled after a clean stop", i)
+		}
+	}
+	m.start()
+}
+
+func (m *model) check() {
+	for _, st := range m.s.every() {
+		sum := 0
+		for _, n := range st.buckets {
+			sum += int(n)
+		}
+		if sum != st.backlog || st.backlog != st.unsent+st.behind.n {
+			m.t.Fatalf("%v: buckets %d, backlog %d, unsent %d, behind %d", st.key, sum, st.backlog, st.unsent, st.behind.n)
+		}
+		if st.read > st.stored || st.unsent == 0 && st.read != st.stored {
+			m.t.Fatalf("%v: read %d, stored %d, unsent %d", st.key, st.read, st.stored, st.unsent)
+		}
+	}
+}
+
+// drain has everything sent and acknowledged.
+func (m *model) drain() {
+	for idle := 0; idle < 3; {
+		idle++
+		for l := range m.links {
+			m.online(l)
+			for m.take(l, 10) > 0 {
+				idle = 0
+			}
+			for len(m.flights[l]) > 0 {
+				m.online(l)
+				m.ack(l, true)
+				idle = 0
+			}
+		}
+	}
+}
+
+func (m *model) finish() {
+	m.drain()
+	for n, p := range m.pushed {
+		if p.arrivals == 0 && (p.settled || p.life == m.epoch) {
+			m.t.Errorf("message %d (epoch %d of %d) is lost", n, p.life, m.epoch)
+		}
+	}
+	m.s.drainedAt = time.Now().Add(-time.Minute)
+	m.write()
+	if left, _ := filepath.Glob(filepath.Join(m.dir, "*")); len(left) > 0 {
+		m.t.Errorf("files left after everything was acknowledged: %v", left)
+	}
+	st := m.s.Stats()
+	for _, x := range st.Streams {
+		if x.Dropped != (Drops{}) || x.Waiting+x.InFlight+x.Stored != 0 || x.Disk != 0 {
+			m.t.Errorf("at the end: %+v", x)
+		}
+	}
+	if err := m.s.disk.close(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func TestModel(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			m := newModel(t, seed)
+			slow := m.r.IntN(2) == 0 // more comes than goes: a long backlog
+			for range 1500 {
+				link := m.r.IntN(m.links)
+				switch x := m.r.IntN(100); {
+				case x < 50:
+					m.push()
+				case x < 65 && (!slow || m.r.IntN(4) == 0):
+					m.take(link, 1+m.r.IntN(20))
+				case x < 88:
+					m.ack(link, m.r.IntN(2) == 0)
+				case x < 93:
+					m.write()
+				case x < 95:
+					m.up[link] = false
+					m.s.Online(link, false)
+				case x < 98:
+					m.online(link)
+				case x == 98 && m.r.IntN(4) == 0:
+					m.crash()
+				case x == 99 && m.r.IntN(4) == 0:
+					m.restart()
+				}
+				m.check()
+			}
+			m.finish()
+			t.Logf("%d messages, %d duplicates, %d starts", len(m.pushed), m.dups, m.epoch)
+		})
+	}
+}

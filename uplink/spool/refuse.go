@@ -1,0 +1,119 @@
+package spool
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	deadName    = "dead-letters.jsonl"
+	deadOld     = "dead-letters.old.jsonl"
+	deadBytes   = 1 << 20 // then the file becomes the old one
+	deadWaiting = 4096    // refusals that may wait for a disk that does not write
+)
+
+// refusals are messages the cloud refused for good, on their way to the dead
+// letters.
+type refusals struct {
+	mu      sync.Mutex // guards waiting
+	waiting []refusal
+	lost    atomic.Int64
+}
+
+type refusal struct {
+	e      *Entry
+	reason byte
+}
+
+func (r *refusals) any() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting) > 0
+}
+
+// deadLetter is one line of the dead letters.
+type deadLetter struct {
+	Epoch   uint64  `json:"epoch"`
+	Seq     uint64  `json:"seq"`
+	Topic   string  `json:"topic"`
+	From    string  `json:"from,omitempty"`
+	QoS     byte    `json:"qos"`
+	Retain  bool    `json:"retain,omitempty"`
+	Reason  string  `json:"reason"` // MQTT 5 reason code, or what the link said
+	AgeS    float64 `json:"age"`    // seconds, when it was refused
+	Payload []byte  `json:"payload"`
+}
+
+// Refuse says that the cloud will never take e, with its MQTT 5 reason code.
+// The message goes to the dead letters and its ticket is settled as kept; the
+// stream goes on. The entry is the spool's from now on.
+func (s *Spool) Refuse(e *Entry, reason byte) {
+	st := e.stream
+	st.mu.Lock()
+	st.drops.Refused++
+	st.mu.Unlock()
+	s.refused.mu.Lock()
+	room := len(s.refused.waiting) < deadWaiting
+	if room {
+		s.refused.waiting = append(s.refused.waiting, refusal{e, reason})
+	}
+	s.refused.mu.Unlock()
+	if !room {
+		s.refused.lost.Add(1)
+		s.Ack(e)
+	}
+	s.work.Wake()
+}
+
+// writeRefused adds what was refused to the dead letters, synced, and settles
+// it. After an error the refusals wait for the next try.
+func (s *Spool) writeRefused() (int64, error) {
+	s.refused.mu.Lock()
+	todo := s.refused.waiting
+	s.refused.waiting = nil
+	s.refused.mu.Unlock()
+	if len(todo) == 0 {
+		return 0, nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	for _, r := range todo {
+		m := r.e.Msg
+		_ = enc.Encode(deadLetter{r.e.Epoch, r.e.Seq, m.Topic, m.From, m.QoS, m.Retain, // a Buffer takes all
+			fmt.Sprintf("0x%02X", r.reason), time.Since(m.Accepted).Seconds(), m.Payload})
+	}
+	n := int64(b.Len())
+	if err := appendDead(s.opt.Dir, b.Bytes()); err != nil {
+		s.refused.mu.Lock()
+		s.refused.waiting = append(todo, s.refused.waiting...)
+		s.refused.mu.Unlock()
+		return 0, fmt.Errorf("write dead letters: %w", err)
+	}
+	for _, r := range todo {
+		s.Ack(r.e)
+	}
+	s.opt.Settled()
+	return n + pageSize, nil
+}
+
+func appendDead(dir string, lines []byte) error {
+	path := filepath.Join(dir, deadName)
+	if info, err := os.Stat(path); err == nil && info.Size() > deadBytes {
+		if err := os.Rename(path, filepath.Join(dir, deadOld)); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(lines)
+	return errors.Join(err, f.Sync(), f.Close(), syncDir(dir))
+}

@@ -1,0 +1,214 @@
+package spool
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/internal/conf"
+)
+
+// settled counts the outcome of tickets.
+type settled struct {
+	mu      sync.Mutex
+	reasons map[uint64]byte
+	twice   int
+}
+
+func (s *settled) Settle(id uint64, reason byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reasons == nil {
+		s.reasons = make(map[uint64]byte)
+	}
+	if _, ok := s.reasons[id]; ok {
+		s.twice++
+	}
+	s.reasons[id] = reason
+}
+
+func (s *settled) count(reason byte) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.reasons {
+		if r == reason {
+			n++
+		}
+	}
+	return n
+}
+
+// until polls for ok; the deadline is for a machine under load.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out: %s", what)
+		}
+	}
+}
+
+// running is a spool whose Run is under way.
+type running struct {
+	*Spool
+	t    *testing.T
+	stop func()
+}
+
+func run(t *testing.T, cfg Config, opt Options, tune ...func(*Spool)) *running {
+	t.Helper()
+	if opt.Links == 0 {
+		opt.Links = 1
+	}
+	if opt.Epoch == 0 {
+		opt.Epoch = 1
+	}
+	s, err := New(cfg, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range tune {
+		f(s)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	once := sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(once)
+	until(t, "loaded", s.loaded.Load)
+	return &running{s, t, once}
+}
+
+func (r *running) stored(link int, c Class) int {
+	return r.Stats().Streams[link*classes+int(c)].Stored
+}
+
+func numbered(topic string, n int) *Message {
+	return &Message{Topic: topic, Payload: binary.BigEndian.AppendUint32(make([]byte, 0, 200), uint32(n))[:200], QoS: 1, Accepted: time.Now()}
+}
+
+func number(e *Entry) int { return int(binary.BigEndian.Uint32(e.Msg.Payload)) }
+
+// TestUnderWay has publishers, links and the committer work at the same time,
+// the links going up and down, and looks for loss and disorder.
+func TestUnderWay(t *testing.T) {
+	const links, topics, perTopic = 2, 16, 1500
+	cfg := smallConfig()
+	cfg.SpillAfter, cfg.MinGap, cfg.MaxGap = conf.Duration(50*time.Millisecond), conf.Duration(time.Millisecond), conf.Duration(5*time.Millisecond)
+	var tickets settled
+	r := run(t, cfg, Options{Dir: t.TempDir(), Links: links}, func(s *Spool) { s.disk.fileSize = 256 << 10 })
+	var work sync.WaitGroup
+	for topic := range topics {
+		work.Go(func() {
+			name := fmt.Sprintf("t/%d", topic)
+			for n := range perTopic {
+				r.Push(topic%links, Class(topic%classes), numbered(name, n), Ticket{&tickets, uint64(topic*perTopic + n)})
+				if n%50 == 0 {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+	}
+	for link := range links {
+		work.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(link), 2))
+			next := make(map[string]int)
+			var flight, got []*Entry
+			for seen := 0; seen < topics/links*perTopic || len(flight) > 0; {
+				if rnd.IntN(200) == 0 {
+					r.Online(link, false)
+					time.Sleep(20 * time.Millisecond)
+					r.Online(link, true)
+				}
+				got = r.Take(link, got[:0], min(50, 300-len(flight)), 1<<20)
+				for _, e := range got {
+					seen++
+					if n := number(e); n != next[e.Msg.Topic] {
+						t.Errorf("%s: %d instead of %d", e.Msg.Topic, n, next[e.Msg.Topic])
+						return
+					}
+					next[e.Msg.Topic]++
+				}
+				flight = append(flight, got...)
+				for len(flight) > 0 && rnd.IntN(20) > 0 {
+					i := rnd.IntN(len(flight))
+					r.Ack(flight[i])
+					flight = append(flight[:i], flight[i+1:]...)
+				}
+				if len(got) == 0 {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+	}
+	work.Wait()
+	until(t, "all settled", func() bool { return tickets.count(0) == topics*perTopic })
+	if tickets.twice > 0 {
+		t.Errorf("%d tickets were settled twice", tickets.twice)
+	}
+	if r.Stats().Commits == 0 {
+		t.Error("nothing was ever written")
+	}
+	until(t, "files deleted", func() bool { return r.Stats().Files == 0 })
+}
+
+func BenchmarkPushTakeAck(b *testing.B) {
+	s, err := New(DefaultConfig(), Options{Dir: b.TempDir(), Links: 1, Epoch: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.admit(nil)
+	m := numbered("home/living-room/temperature", 1)
+	var tickets nobody
+	var got []*Entry
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Push(0, Normal, m, Ticket{tickets, 1})
+		got = s.Take(0, got[:0], 100, 1<<20)
+		for _, e := range got {
+			s.Ack(e)
+		}
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Settle(uint64, byte) {}
+
+// BenchmarkCommit writes batches of 200 B messages; the figure of interest is
+// bytes on the card per message.
+func BenchmarkCommit(b *testing.B) {
+	for _, size := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s, err := New(DefaultConfig(), Options{Dir: b.TempDir(), Links: 2, Epoch: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.admit(nil)
+			s.Online(0, false)
+			s.Online(1, false)
+			messages := 0
+			for b.Loop() {
+				for n := range size {
+					s.Push(n%2, Class(n/2%2), numbered("home/living-room/temperature", n), Ticket{nobody{}, 1})
+				}
+				if _, err := s.write(); err != nil {
+					b.Fatal(err)
+				}
+				messages += size
+			}
+			b.ReportMetric(float64(s.bytes.Load())/float64(messages), "B/msg")
+			b.ReportMetric(float64(messages)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// place is where an intact row lies in a file.
+type place struct {
+	stream uint16 // index into a table of keys
+	length uint32
+	seq    uint64
+	offset int64
+}
+
+// find looks through every page of the file, with plain reads only, for rows
+// and cursors that are intact, and returns the rows in order of stream and
+// sequence, each once. A row that was once committed belongs to the file
+// whether or not the tree still leads to it, because rows are never deleted.
+func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows []place, cursors map[streamKey]uint64) {
+	index := make(map[streamKey]uint16)
+	cursors = make(map[streamKey]uint64)
+	var r row
+	scan(f, size, func(value []byte, offset int64) {
+		if c, err := parseCursor(value); err == nil {
+			cursors[c.stream] = max(cursors[c.stream], c.seq)
+			return
+		}
+		if parseRow(value, &r) != nil || !keep(&r) {
+			return
+		}
+		i, ok := index[r.stream]
+		if !ok {
+			i = uint16(len(keys))
+			index[r.stream], keys = i, append(keys, r.stream)
+		}
+		rows = append(rows, place{i, uint32(len(value)), r.seq, offset})
+	})
+	slices.SortFunc(rows, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.seq, b.seq))
+	})
+	rows = slices.CompactFunc(rows, func(a, b place) bool { return a.stream == b.stream && a.seq == b.seq })
+	return keys, rows, cursors
+}
+
+const salvageBatch = 1 << 20 // bytes of rows a transaction
+
+// rewrite saves what is intact in the spool file at path, and what keep says
+// of it, into a new, synced and closed file at to, and reports what that holds.
+// It needs memory for one batch and some 24 bytes a row.
+func rewrite(path, to string, open opener, keep func(*row) bool) (rep Report, written int64, err error) {
+	src, err := os.Open(path)
+	if err != nil {
+		return Report{}, 0, err
+	}
+	defer src.Close()
+	info, err := src.Stat()
+	if err != nil {
+		return Report{}, 0, err
+	}
+	keys, places, cursors := find(src, info.Size(), keep)
+	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Report{}, 0, err
+	}
+	dst, err := createFile(to, open, info.Size())
+	if err != nil {
+		return Report{}, 0, err
+	}
+	defer func() {
+		err = errors.Join(err, dst.close())
+	}()
+	rep = Report{Path: to}
+	sum := newSummary(&rep)
+	batch := batch{cursors: cursors}
+	for key, seq := range cursors {
+		sum.cursor(cursor{key, seq})
+	}
+	for i, p := range places {
+		at := len(batch.buf)
+		batch.buf = append(batch.buf, make([]byte, p.length)...)
+		if _, err := src.ReadAt(batch.buf[at:], p.offset); err != nil {
+			return rep, written, fmt.Errorf("read %s: %w", path, err)
+		}
+		var r row
+		if err := parseRow(batch.buf[at:], &r); err != nil {
+			return rep, written, fmt.Errorf("read %s again: %w", path, err)
+		}
+		sum.count(&r)
+		batch.rows = append(batch.rows, rowRef{keys[p.stream], p.seq, at, len(batch.buf)})
+		if len(batch.buf) >= salvageBatch || i == len(places)-1 {
+			n, err := dst.append(&batch)
+			written += n
+			if err != nil {
+				return rep, written, err
+			}
+			batch.reset()
+		}
+	}
+	if len(places) == 0 {
+		n, err := dst.append(&batch)
+		return rep, written + n, err
+	}
+	sum.finish()
+	return rep, written, nil
+}

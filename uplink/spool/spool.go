@@ -1,0 +1,293 @@
+package spool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidegate/internal/wear"
+)
+
+// Options is what a Spool needs from its surroundings.
+type Options struct {
+	Dir     string       // of the spool files; made if missing. No other process may use it
+	Links   int          // number of up links
+	Epoch   uint64       // boot epoch: larger at each start of the process
+	Log     *slog.Logger // nil: none
+	Budget  *wear.Budget // nil: none
+	Checker []string     // argv of the child process that checks a file, without its path; empty: check in this process
+	Ready   func(link int)
+	Settled func()
+
+	Synced func() bool // whether wall time is synchronised; nil: ask the kernel
+	open   opener
+}
+
+// Spool keeps the messages of one uplink until the cloud has acknowledged
+// them: see the package's documentation. All methods may be called from any
+// goroutine, except that one link's Take has one caller at a time.
+type Spool struct {
+	cfg   Config
+	opt   Options
+	log   *slog.Logger
+	clock *clock
+	disk  *disk
+	work  *wear.Committer
+
+	ids     atomic.Uint64
+	links   []*link
+	streams []*stream // link*classes + class
+	loaded  atomic.Bool
+	closing atomic.Bool
+	commits atomic.Int64
+	bytes   atomic.Int64
+	trouble atomic.Pointer[string] // why the last commit failed; nil when it did not
+
+	old olds
+
+	// Only the committer's goroutine uses these.
+	batchBuf  batch
+	pending   []*Entry
+	tickets   []Ticket
+	cursorAt  time.Time
+	drainedAt time.Time
+	rescueAt  time.Time
+	overDisk  bool
+
+	refused refusals
+}
+
+type link struct {
+	down   atomic.Bool
+	window atomic.Int64
+	flight atomic.Int64 // taken and not acknowledged
+}
+
+// New checks cfg and opt and returns a spool that takes messages and gives
+// none yet. It starts nothing; Run does.
+func New(cfg Config, opt Options) (*Spool, error) {
+	if p := cfg.Check(); len(p) > 0 {
+		return nil, fmt.Errorf("spool: %s", p[0])
+	}
+	if opt.Links < 1 || opt.Links > 1<<16-1 {
+		return nil, fmt.Errorf("spool: %d links", opt.Links)
+	}
+	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make spool directory: %w; choose a data directory that can be written", err)
+	}
+	opt.Log = cmp.Or(opt.Log, slog.New(slog.DiscardHandler))
+	if opt.Budget == nil {
+		opt.Budget = wear.NewBudget(1<<40, 1<<40)
+	}
+	if opt.Ready == nil {
+		opt.Ready = func(int) {}
+	}
+	if opt.Settled == nil {
+		opt.Settled = func() {}
+	}
+	if opt.open == nil {
+		opt.open = os.OpenFile
+	}
+	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), clock: newClock(opt.Epoch, opt.Synced)}
+	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log}
+	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
+	for i := range opt.Links {
+		s.links = append(s.links, new(link))
+		for c := range Class(classes) {
+			s.streams = append(s.streams, newStream(s, streamKey{Links: uint16(opt.Links), Link: uint16(i), Class: c}, i))
+		}
+	}
+	return s, nil
+}
+
+func (s *Spool) stream(link int, c Class) *stream { return s.streams[link*classes+int(c)] }
+
+// Run checks and loads what an earlier process left, then writes what is due
+// until ctx ends, and last all that was not acknowledged. The links must have
+// stopped before ctx ends; what they took counts as not acknowledged.
+func (s *Spool) Run(ctx context.Context) error {
+	if err := s.disk.acquire(); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if !s.load(ctx) {
+		return s.disk.close()
+	}
+	s.readyAll()
+	inner, stop := context.WithCancel(context.Background())
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() { s.work.Run(inner) })
+	s.watch(ctx)
+	stop()
+	wg.Wait()
+	return s.shutdown()
+}
+
+// watch wakes the committer when something may have become due.
+func (s *Spool) watch(ctx context.Context) {
+	tick := time.NewTicker(min(s.cfg.SpillAfter.Std()/4, 250*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.remind()
+			if s.anyDue() || len(s.disk.all()) > 0 || s.refused.any() {
+				s.work.Wake()
+			}
+		}
+	}
+}
+
+// remind tells links that something waits for them, should a Take have come
+// back empty because the disk could not be read.
+func (s *Spool) remind() {
+	for _, st := range s.every() {
+		st.mu.Lock()
+		some := st.waiting() > 0 || st.unsent > 0
+		st.mu.Unlock()
+		if some {
+			s.opt.Ready(st.link)
+		}
+	}
+}
+
+// shutdown writes what is left. A disk that fails now is reported: what was
+// acknowledged is safe, the rest was never acknowledged.
+func (s *Spool) shutdown() error {
+	s.closing.Store(true)
+	var err error
+	for range 3 {
+		var n int64
+		if n, err = s.write(); n > 0 {
+			s.opt.Budget.Spend(n)
+		}
+		if err == nil {
+			break
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("spool: write the rest: %w", err)
+	}
+	return errors.Join(err, s.disk.close())
+}
+
+func (s *Spool) readyAll() {
+	for i := range s.links {
+		s.opt.Ready(i)
+	}
+}
+
+// Push takes a message over: it is settled when the cloud has acknowledged it
+// or it is on disk, or by the class's policy. It never blocks on the disk.
+// m stays unchanged from now on.
+func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
+	if m.Accepted.IsZero() {
+		copied := *m
+		copied.Accepted = time.Now()
+		m = &copied
+	}
+	st := s.stream(link, c)
+	size, bucket := messageSize(m), bucketOf(m.Topic)
+	st.mu.Lock()
+	var out Ticket // of the message that gave way
+	var reason byte
+	if st.full(size) {
+		var in bool
+		if out, reason, in = st.overflow(t, m.QoS); !in {
+			st.mu.Unlock()
+			s.settle(out, reason)
+			s.work.Wake()
+			return
+		}
+	}
+	e := st.entry()
+	e.Msg, e.ticket, e.size, e.bucket, e.state = m, t, size, bucket, waiting
+	e.seq = st.next
+	st.next++
+	e.Epoch, e.Seq = s.opt.Epoch, s.ids.Add(1)
+	if st.buckets[bucket] > 0 || !s.loaded.Load() {
+		st.count(e)
+		st.behind.push(e)
+	} else {
+		st.live.push(e)
+	}
+	st.bytes += size
+	wake := st.high() || s.links[link].down.Load()
+	st.mu.Unlock()
+	if out.Owner != nil {
+		s.settle(out, reason)
+	}
+	if wake {
+		s.work.Wake()
+	}
+	s.opt.Ready(link)
+}
+
+const quotaExceeded = 0x97 // MQTT 5, 3.4.2.1
+
+// overflow applies the class's policy to a new message with ticket t. It
+// returns a ticket to settle and whether the message comes in.
+func (st *stream) overflow(t Ticket, qos byte) (Ticket, byte, bool) {
+	switch st.cfg.Overflow {
+	case DropOldest:
+		if old, ok := st.makeRoom(); ok {
+			st.drops.Oldest++
+			return old, 0, true
+		}
+	case DropNewest:
+		st.drops.Newest++
+		return t, 0, false
+	}
+	st.drops.Rejected++
+	return t, quotaExceeded, false
+}
+
+func (s *Spool) settle(t Ticket, reason byte) {
+	if t.Owner != nil {
+		t.Owner.Settle(t.ID, reason)
+	}
+}
+
+// Ack says that the cloud has acknowledged e. Its ticket is settled unless it
+// was; whoever calls Ack calls Options.Settled at the end of the batch.
+func (s *Spool) Ack(e *Entry) {
+	st := e.stream
+	st.mu.Lock()
+	t := e.ticket
+	if e.state == flying {
+		st.flying.remove(e)
+	} else {
+		st.kept.remove(e)
+		st.acked += int64(e.size)
+	}
+	st.release(e)
+	drained := st.idle()
+	l := st.link
+	st.mu.Unlock()
+	s.links[l].flight.Add(-1)
+	s.settle(t, 0)
+	if drained && s.old.any() {
+		s.nextLayout()
+	}
+}
+
+// Online tells the state of a link. While it is down, what waits for it is due
+// at once. A link of which nothing was said counts as coming up.
+func (s *Spool) Online(link int, up bool) {
+	s.links[link].down.Store(!up)
+	if !up {
+		s.work.Wake()
+	}
+}
+
+// Window tells how many messages a link may have in flight, so that Take can
+// keep room for urgent ones. 0, the default, keeps none.
+func (s *Spool) Window(link, messages int) { s.links[link].window.Store(int64(messages)) }

@@ -1,0 +1,235 @@
+package spool
+
+import (
+	"errors"
+	"time"
+)
+
+const readRows = 256 // of a stream's backlog at a time
+
+// Take appends to dst what to send next on a link, in order: at most so many
+// messages, and about so many bytes of topic and payload, but one message at
+// least. Urgent goes before normal before bulk, with room kept for the former
+// (Window). It may read the disk. Entries stay the link's until Ack or Refuse,
+// through every reconnect: it keeps them itself and sends them again first, in
+// the same order.
+func (s *Spool) Take(link int, dst []*Entry, messages, bytes int) []*Entry {
+	if messages <= 0 || !s.loaded.Load() {
+		return dst
+	}
+	h := hand{s: s, now: time.Now(), dst: dst, room: messages, bytes: bytes, first: true}
+	l := s.links[link]
+	if streams, ok := s.old.first(); ok {
+		for _, st := range streams {
+			if st.link == link {
+				h.from(st, h.room)
+			}
+		}
+		h.dropped = h.taken == 0 // perhaps nothing is left
+	} else {
+		window := int(l.window.Load())
+		free := window - int(l.flight.Load())
+		for c, keep := range [classes]int{0, window / 16, window / 8} {
+			room := h.room
+			if window > 0 {
+				room = min(room, free-h.taken-keep)
+			}
+			h.from(s.stream(link, Class(c)), room)
+		}
+	}
+	l.flight.Add(int64(h.taken))
+	h.finish()
+	return h.dst
+}
+
+// hand is one call of Take.
+type hand struct {
+	s       *Spool
+	now     time.Time
+	dst     []*Entry
+	room    int // messages
+	bytes   int
+	taken   int
+	first   bool // nothing was taken yet: the first message need not fit
+	dropped bool
+	tickets []Ticket // of messages that were too old
+}
+
+// from takes up to room messages of one stream, from live and backlog in turn
+// while both have some, so that neither keeps the other waiting.
+func (h *hand) from(st *stream, room int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	dry := false // the backlog cannot be read now
+	for room > 0 && h.room > 0 {
+		if st.unsent > 0 && st.ahead.n == 0 && !dry {
+			st.mu.Unlock()
+			ok := st.fill()
+			st.mu.Lock()
+			dry = !ok
+			continue
+		}
+		from := st.pick()
+		if from == nil {
+			return
+		}
+		e := from.front()
+		size := len(e.Msg.Topic) + len(e.Msg.Payload)
+		if !h.first && size > h.bytes {
+			h.room = 0
+			return
+		}
+		st.turn = from == &st.live
+		st.handOut(from)
+		if h.stale(st, e) {
+			continue
+		}
+		h.dst = append(h.dst, e)
+		h.first = false
+		h.bytes -= size
+		h.room--
+		h.taken++
+		room--
+	}
+}
+
+// pick returns the queue to take from, nil if nothing can be taken.
+func (st *stream) pick() *ring {
+	var back *ring
+	switch {
+	case st.ahead.n > 0:
+		back = &st.ahead
+	case st.unsent == 0 && st.behind.n > 0:
+		back = &st.behind
+	}
+	if st.live.n > 0 && (back == nil || !st.turn) {
+		return &st.live
+	}
+	return back
+}
+
+// handOut takes the front entry of a queue out of all accounts of waiting.
+func (st *stream) handOut(from *ring) {
+	e := from.pop()
+	if from == &st.ahead {
+		e.state = kept
+		st.kept.add(e)
+		st.unsent--
+		st.stock -= int64(e.size)
+		st.passOver()
+	} else {
+		e.state = flying
+		st.flying.add(e)
+		st.bytes -= e.size
+	}
+	if from != &st.live {
+		st.uncount(e.bucket)
+	}
+	st.taken++
+}
+
+// stale drops e if its expiry or the spool's age limit has passed.
+func (h *hand) stale(st *stream, e *Entry) bool {
+	age := h.now.Sub(e.Msg.Accepted)
+	limit := h.s.cfg.MaxAge.Std()
+	switch {
+	case e.Msg.Expiry > 0 && age >= time.Duration(e.Msg.Expiry)*time.Second:
+		st.drops.Expired++
+	case limit > 0 && age > limit:
+		st.drops.Aged++
+	default:
+		return false
+	}
+	st.taken--
+	h.dropped = true
+	if e.ticket.Owner != nil {
+		h.tickets = append(h.tickets, e.ticket)
+	}
+	st.done(e)
+	return true
+}
+
+// done forgets an entry that was handed out.
+func (st *stream) done(e *Entry) {
+	if e.state == flying {
+		st.flying.remove(e)
+	} else {
+		st.kept.remove(e)
+		st.acked += int64(e.size)
+	}
+	st.release(e)
+}
+
+func (h *hand) finish() {
+	for _, t := range h.tickets {
+		h.s.settle(t, 0)
+	}
+	if len(h.tickets) > 0 {
+		h.s.opt.Settled()
+	}
+	if h.dropped && h.s.old.any() {
+		h.s.nextLayout()
+	}
+}
+
+// fill reads rows of the backlog into ahead and says whether it got on. Only
+// the link's own goroutine calls it.
+func (st *stream) fill() bool {
+	if !st.filling.TryLock() {
+		return false // rows are being dropped; the next Take sees the rest
+	}
+	defer st.filling.Unlock()
+	st.mu.Lock()
+	key, from, to := st.key, st.read, st.stored
+	st.mu.Unlock()
+	rows, next, err := st.s.disk.read(key, from, to, readRows)
+	if err != nil {
+		st.s.readFailed(err)
+		return false
+	}
+	now := time.Now()
+	wall := st.s.clock.wall(now)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for i := range rows {
+		r := &rows[i]
+		if st.skip.remove(r.seq) {
+			continue
+		}
+		e := st.entry()
+		e.Msg = &r.msg
+		e.Msg.Accepted = st.s.clock.accepted(r.at, now, wall)
+		e.Epoch, e.Seq = r.at.Epoch, r.id
+		e.seq, e.size, e.bucket, e.state = r.seq, messageSize(e.Msg), bucketOf(e.Msg.Topic), waiting
+		st.ahead.push(e)
+	}
+	st.read = next
+	st.reconcile()
+	return true
+}
+
+// reconcile corrects the count of rows once all were read: damage may have
+// cost some of them.
+func (st *stream) reconcile() {
+	if st.read < st.stored || st.unsent == st.ahead.n {
+		return
+	}
+	if lost := st.unsent - st.ahead.n; lost > 0 {
+		st.drops.Damaged += int64(lost)
+	}
+	st.unsent = st.ahead.n
+	st.passOver()
+	if st.unsent == 0 && st.behind.n == 0 {
+		clear(st.buckets[:])
+		st.backlog = 0
+	}
+}
+
+// readFailed has a damaged file set aside by the committer.
+func (s *Spool) readFailed(err error) {
+	if errors.Is(err, errBlocked) {
+		s.work.Wake()
+		return
+	}
+	s.report("read", err)
+}
