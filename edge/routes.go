@@ -1,0 +1,155 @@
+package edge
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"tidegate/internal/topic"
+)
+
+// route is where the messages of one topic go, worked out once and used until
+// a subscription changes. It never changes.
+type route struct {
+	topic   string
+	gen     uint64
+	targets []target
+	shared  []sharers
+}
+
+// target is one session and how it gets the messages of a topic.
+type target struct {
+	s       *session
+	form    form
+	own     *form // for what the session's own client published; nil: nothing, when noLocal
+	noLocal bool
+}
+
+// sharers are the members of one shared subscription.
+type sharers struct {
+	members []*subscription
+	turn    *atomic.Uint32
+}
+
+// routes is a bounded cache of them.
+type routes struct {
+	trie *trie
+
+	mu sync.RWMutex // guards m
+	m  map[string]*route
+}
+
+// maxRoutes bounds the cache. A topic that fell out is worked out again.
+const maxRoutes = 4096
+
+// lookup returns the route of a topic, nil when the topic is not valid. memo
+// is where the caller keeps the last one; it saves the look into the cache.
+func (r *routes) lookup(name []byte, memo *route) *route {
+	gen := r.trie.gen.Load()
+	if memo != nil && memo.gen == gen && memo.topic == string(name) {
+		return memo
+	}
+	r.mu.RLock()
+	rt := r.m[string(name)]
+	r.mu.RUnlock()
+	if rt != nil && rt.gen == gen {
+		return rt
+	}
+	text := ""
+	if rt != nil {
+		text = rt.topic
+	} else {
+		text = string(name)
+		if !topic.ValidName(text) {
+			return nil
+		}
+	}
+	rt = r.trie.route(text)
+	r.mu.Lock()
+	if len(r.m) >= maxRoutes {
+		r.thin()
+	}
+	r.m[text] = rt
+	r.mu.Unlock()
+	return rt
+}
+
+// thin forgets an eighth of the routes, whichever come first.
+func (r *routes) thin() {
+	n := 0
+	for name := range r.m {
+		delete(r.m, name)
+		if n++; n >= maxRoutes/8 {
+			return
+		}
+	}
+}
+
+// route works out where the messages of a topic go.
+func (t *trie) route(name string) *route {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	rt := &route{topic: name, gen: t.gen.Load()}
+	var found map[*session][]*subscription
+	t.match(name, func(n *node) {
+		for s, sub := range n.subs {
+			if found == nil {
+				found = make(map[*session][]*subscription, len(n.subs))
+			}
+			found[s] = append(found[s], sub)
+		}
+		for _, g := range n.groups {
+			rt.shared = append(rt.shared, sharers{g.members, g.turn})
+		}
+	})
+	rt.targets = make([]target, 0, len(found))
+	for s, subs := range found {
+		rt.targets = append(rt.targets, newTarget(s, subs))
+	}
+	return rt
+}
+
+// newTarget makes one delivery of overlapping subscriptions: with the highest
+// QoS and every identifier [MQTT-3.3.4-2, MQTT-3.3.4-4].
+func newTarget(s *session, subs []*subscription) target {
+	t := target{s: s, form: merge(subs)}
+	var mine []*subscription
+	for _, sub := range subs {
+		if sub.noLocal {
+			t.noLocal = true
+		} else {
+			mine = append(mine, sub)
+		}
+	}
+	if t.noLocal && len(mine) > 0 {
+		own := merge(mine)
+		t.own = &own
+	}
+	return t
+}
+
+func merge(subs []*subscription) form {
+	f := subs[0].form
+	for _, sub := range subs[1:] {
+		f.qos = max(f.qos, sub.qos)
+		f.asSent = f.asSent || sub.asSent
+		f.ids = append(f.ids[:len(f.ids):len(f.ids)], sub.ids...)
+	}
+	return f
+}
+
+// pick chooses the member whose turn it is among those that are connected; when
+// none is, one whose session waits for it, if the message is worth waiting for.
+func (g *sharers) pick(qos byte) *subscription {
+	turn := g.turn.Add(1)
+	var away *subscription
+	for i := range uint32(len(g.members)) {
+		sub := g.members[(turn+i)%uint32(len(g.members))]
+		if sub.s.conn.Load() != nil {
+			return sub
+		}
+		if away == nil && min(qos, sub.qos) > 0 {
+			away = sub
+		}
+	}
+	return away
+}
