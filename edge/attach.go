@@ -1,0 +1,285 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base32"
+	"errors"
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/internal/topic"
+)
+
+// What an MQTT 5 client may use of topic aliases.
+const topicAliases = 32
+
+// never is a Session Expiry Interval without end [MQTT 5, 3.1.2.11.2].
+const never = math.MaxUint32
+
+// connectLimit is the longest CONNECT, in bytes: nobody has been let in yet.
+const connectLimit = 256 << 10
+
+// errRefused ends a connection whose CONNACK has said why.
+var errRefused = errors.New("refused")
+
+// serve runs one connection from TLS to its end.
+func (c *conn) serve(ctx context.Context) {
+	defer c.finish()
+	deadline := time.Now().Add(c.b.config().Limits.ConnectTimeout.Std())
+	c.nc.SetDeadline(deadline)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	peer, err := c.handshake(ctx)
+	if err == nil {
+		err = c.attach(ctx, peer)
+	}
+	cancel()
+	if err == nil {
+		err = c.loop()
+	}
+	c.leave(err)
+}
+
+// handshake does the TLS part, if any, and returns the client's certificate.
+func (c *conn) handshake(ctx context.Context) (*x509.Certificate, error) {
+	secure, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return nil, nil
+	}
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	if chain := secure.ConnectionState().VerifiedChains; len(chain) > 0 {
+		return chain[0][0], nil
+	}
+	return nil, nil
+}
+
+// attach reads the CONNECT, lets the client in and joins it to its session.
+// With an error the client has been told.
+func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
+	limit := min(connectLimit, int(c.b.config().Limits.MaxPacket))
+	first, body, _, err := c.in.next(limit)
+	if err != nil {
+		return err
+	}
+	if first != packets.Connect<<4 {
+		return errRefused // nothing may be said before CONNECT [MQTT-3.1.0-1]
+	}
+	pk, err := decodeConnect(bytes.Clone(body))
+	c.v5 = pk.ProtocolVersion >= 5
+	if err == nil {
+		err = checkConnect(pk)
+	}
+	if err != nil {
+		return c.deny(pk, err)
+	}
+	id, assigned := pk.Connect.ClientIdentifier, ""
+	if id == "" {
+		if !c.v5 && !pk.Connect.Clean {
+			return c.deny(pk, packets.ErrClientIdentifierNotValid)
+		}
+		assigned = "auto-" + base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(randomID())
+		id = assigned
+	}
+	var reason byte
+	c.grant, reason = c.b.access.Load().login(ctx, c.listen.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer)
+	if reason != 0 {
+		c.b.stats.loginsFailed.Add(1)
+		return c.deny(pk, packets.Code{Code: reason})
+	}
+	c.setLimits(pk)
+	c.nc.SetDeadline(time.Time{})
+	c.in.granted = time.Time{}
+	return c.join(pk, id, assigned)
+}
+
+func randomID() []byte {
+	id := make([]byte, 10)
+	rand.Read(id)
+	return id
+}
+
+// setLimits takes over what the CONNECT says about this connection.
+func (c *conn) setLimits(pk *packets.Packet) {
+	if c.v5 {
+		c.maxOut = int(min(pk.Properties.MaximumPacketSize, math.MaxInt32))
+	}
+	keep := pk.Connect.Keepalive
+	if most := c.b.config().Limits.MaxKeepAlive.Std(); c.v5 && most > 0 && (keep == 0 || time.Duration(keep)*time.Second > most) {
+		keep = uint16(most / time.Second)
+	}
+	c.keepAlive = time.Duration(keep) * time.Second * 3 / 2 // [MQTT-3.1.2-22]
+}
+
+// decodeConnect reads a CONNECT; the packet is never nil. What a client of a
+// protocol unknown to us sends is not read further than the version.
+func decodeConnect(body []byte) (pk *packets.Packet, err error) {
+	pk = &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connect, Remaining: len(body)}, ProtocolVersion: 4}
+	name, version := []byte("MQTT"), byte(0)
+	if len(body) >= 9 && bytes.Equal(body[:8], []byte("\x00\x06MQIsdp")) {
+		name, version = body[2:8], body[8]
+	} else if len(body) >= 7 && bytes.Equal(body[:6], []byte("\x00\x04MQTT")) {
+		version = body[6]
+	} else {
+		return pk, packets.ErrMalformedProtocolName
+	}
+	if len(name) == 6 && version != 3 || len(name) == 4 && version != 4 && version != 5 {
+		if version > 5 && len(name) == 4 {
+			pk.ProtocolVersion = 5 // whoever comes after MQTT 5 understands its CONNACK
+		}
+		return pk, packets.ErrUnsupportedProtocolVersion
+	}
+	pk.ProtocolVersion = version
+	if version == 5 {
+		if len(body) < 11 {
+			return pk, packets.ErrMalformedPacket
+		}
+		if _, err := checkProperties(body[10:], packets.Connect); err != nil {
+			return pk, err
+		}
+	}
+	return pk, decode(func() error { return pk.ConnectDecode(body) })
+}
+
+// decode calls a decoder of mochi, some of which panic on packets that are cut
+// off.
+func decode(f func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = packets.ErrMalformedPacket
+		}
+	}()
+	return f()
+}
+
+// checkConnect checks what mochi's decoder lets through [MQTT 5, 3.1].
+func checkConnect(pk *packets.Packet) error {
+	p := &pk.Connect
+	switch {
+	case pk.ReservedBit != 0:
+		return packets.ErrMalformedFlags
+	case pk.ProtocolVersion < 5 && p.PasswordFlag && !p.UsernameFlag:
+		return packets.ErrMalformedFlags
+	case !p.WillFlag && (p.WillQos != 0 || p.WillRetain), p.WillQos > 2:
+		return packets.ErrMalformedFlags
+	case p.WillFlag && !topic.ValidName(p.WillTopic):
+		return packets.ErrTopicNameInvalid
+	case !utf8.Valid(p.Username) || bytes.IndexByte(p.Username, 0) >= 0:
+		return packets.ErrMalformedUsername
+	case pk.ProtocolVersion == 5 && pk.Properties.AuthenticationMethod != "":
+		return packets.ErrBadAuthenticationMethod
+	case pk.ProtocolVersion == 5 && len(pk.Properties.AuthenticationData) > 0:
+		return packets.ErrProtocolViolation
+	}
+	return nil
+}
+
+// deny sends a CONNACK that refuses. What is malformed before MQTT 5 gets no
+// answer [MQTT 3.1.1, 3.1.4].
+func (c *conn) deny(pk *packets.Packet, err error) error {
+	code := codeOf(err)
+	v5 := pk.ProtocolVersion >= 5
+	if !v5 && (code == 0x81 || code == 0x82 || code == packets.ErrTopicNameInvalid.Code) {
+		return errRefused
+	}
+	c.send(connack(v5, false, code, packets.Properties{}))
+	return errRefused
+}
+
+// codeOf returns the reason code of an error of the protocol; 0x81 for those
+// that mochi has wrapped.
+func codeOf(err error) byte {
+	var code packets.Code
+	if errors.As(err, &code) {
+		return code.Code
+	}
+	return packets.ErrMalformedPacket.Code
+}
+
+// join takes the client id's session over from an older connection, or makes
+// one, and answers with the CONNACK.
+func (c *conn) join(pk *packets.Packet, id, assigned string) error {
+	seat := c.b.sit(id)
+	defer c.b.stand(id, seat)
+	seat.attach.Lock()
+	defer seat.attach.Unlock()
+	s := c.b.sessionOf(seat)
+	if s != nil {
+		if old := s.conn.Load(); old != nil {
+			old.takeOver()
+			<-old.done
+		}
+		if pk.Connect.Clean || !s.revive() {
+			c.b.endSession(s)
+			s = nil
+		}
+	}
+	present := s != nil
+	if s == nil {
+		s = newSession(c.b, id)
+		c.b.seatSession(seat, s)
+	}
+	c.b.back(s)
+	c.start(pk, s, present, assigned)
+	return nil
+}
+
+// start makes c the connection of its session: from here on everybody may send
+// to it, after the CONNACK.
+func (c *conn) start(pk *packets.Packet, s *session, present bool, assigned string) {
+	limits, sessions := &c.b.config().Limits, &c.b.config().Session
+	bt := c.batch()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gen++
+	s.will, s.until = nil, time.Time{}
+	s.window = sessions.InFlight
+	c.sess, c.gen = s, s.gen
+	c.will = newWill(pk, c.grant)
+	if c.will != nil {
+		c.will.msg.From = s.id
+	}
+	var p packets.Properties
+	if c.v5 {
+		if n := int(pk.Properties.ReceiveMaximum); n > 0 {
+			s.window = min(s.window, n)
+		}
+		asked := pk.Properties.SessionExpiryInterval
+		s.expiry = expiryOf(asked, sessions.MaxExpiry.Std())
+		if granted := seconds(s.expiry); granted != asked {
+			p.SessionExpiryInterval, p.SessionExpiryIntervalFlag = granted, true
+		}
+		p.ReceiveMaximum = uint16(limits.Unacknowledged)
+		p.MaximumPacketSize = uint32(limits.MaxPacket)
+		p.TopicAliasMaximum = topicAliases
+		p.AssignedClientID = assigned
+		if keep := uint16(c.keepAlive * 2 / 3 / time.Second); keep != pk.Connect.Keepalive {
+			p.ServerKeepAlive, p.ServerKeepAliveFlag = keep, true
+		}
+	} else if pk.Connect.Clean {
+		s.expiry = 0
+	} else {
+		s.expiry = expiryOf(never, sessions.MaxExpiry.Std())
+	}
+	bt.mark(c, c.send(connack(c.v5, present, 0, p)))
+	c.joined.Store(true)
+	s.resume(bt, c)
+}
+
+// expiryOf bounds a Session Expiry Interval.
+func expiryOf(asked uint32, most time.Duration) time.Duration {
+	if asked == never {
+		return most
+	}
+	return min(time.Duration(asked)*time.Second, most)
+}
+
+func seconds(d time.Duration) uint32 { return uint32(min(d/time.Second, never)) }

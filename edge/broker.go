@@ -1,0 +1,328 @@
+package edge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/internal/conf"
+	"tidegate/internal/topic"
+	"tidegate/internal/wear"
+)
+
+// Options are what a broker needs besides its configuration.
+type Options struct {
+	// Dir is where edge.db lies. Empty: retained messages live in memory only.
+	Dir string
+
+	// Log may be nil.
+	Log *slog.Logger
+
+	// Budget is what edge.db may cost the card; nil for none.
+	Budget *wear.Budget
+
+	// Checker is the command that calls CheckStore on the path appended to it,
+	// in a process of its own: a damaged file can kill it. Nil: no check.
+	Checker []string
+
+	// Forward hands an accepted message to the uplinks; it may be nil. It never
+	// blocks. false: no route; the message is acknowledged at once and the
+	// ticket forgotten. true: the ticket is settled exactly once, from any
+	// goroutine, possibly before Forward returns.
+	Forward func(m *Message, t Ticket) bool
+}
+
+// Broker is the edge: it takes connections from devices and carries messages
+// between them. Make one with New, then call Listen and Run once each.
+type Broker struct {
+	opt    Options
+	log    *slog.Logger
+	conf   atomic.Pointer[Config]
+	access atomic.Pointer[access]
+	trie   trie
+	routes routes
+	store  *store // nil: memory only
+	stats  counters
+
+	queuedBytes atomic.Int64 // of all sessions
+	departures  atomic.Int64 // of clients whose session stays
+	stopping    chan struct{}
+	readers     sync.WaitGroup // goroutines of connections
+	writers     sync.WaitGroup
+
+	mu        sync.Mutex // guards what follows; taken before a session's mu
+	listeners []*listener
+	accepting func(*listener) // nil until Run
+	seats     map[string]*seat
+	absent    map[*session]struct{} // sessions whose client is away
+	conns     map[*conn]struct{}
+	perAddr   map[string]int
+
+	dirtyMu sync.Mutex // guards what follows
+	dirty   []*conn    // made ready by goroutines that do not read from a connection
+	spare   []*conn
+}
+
+// New checks the configuration and reads users and certificates.
+func New(cfg Config, opt Options) (*Broker, error) {
+	if err := problems(cfg.Check()); err != nil {
+		return nil, err
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	b := &Broker{
+		opt:      opt,
+		log:      opt.Log.With("component", "edge"),
+		stopping: make(chan struct{}),
+		seats:    map[string]*seat{},
+		absent:   map[*session]struct{}{},
+		conns:    map[*conn]struct{}{},
+		perAddr:  map[string]int{},
+	}
+	b.routes = routes{trie: &b.trie, m: map[string]*route{}}
+	who, err := newAccess(cfg.Access)
+	if err != nil {
+		return nil, err
+	}
+	b.access.Store(who)
+	b.conf.Store(&cfg)
+	for _, l := range cfg.Listeners {
+		made, err := newListener(l, b.log)
+		if err != nil {
+			return nil, err
+		}
+		b.listeners = append(b.listeners, made)
+	}
+	return b, nil
+}
+
+func problems(list []conf.Problem) error {
+	var errs []error
+	for _, p := range list {
+		p.Key = "edge." + p.Key
+		errs = append(errs, errors.New(p.String()))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Broker) config() *Config { return b.conf.Load() }
+func (b *Broker) highWater() int  { return int(b.config().Limits.WriteBuffer) }
+
+// Listen loads what is on disk and binds the addresses.
+func (b *Broker) Listen() error {
+	if err := b.open(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, l := range b.listeners {
+		if err := l.bind(); err != nil {
+			for _, bound := range b.listeners[:i] {
+				bound.close()
+			}
+			if b.store != nil {
+				err = errors.Join(err, b.store.close())
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Addrs returns the bound addresses in the configuration's order.
+func (b *Broker) Addrs() []net.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var addrs []net.Addr
+	for _, l := range b.listeners {
+		addrs = append(addrs, l.ln.Addr())
+	}
+	return addrs
+}
+
+// Run serves until ctx ends, then disconnects everybody and returns when the
+// last goroutine has stopped, within a second or so. Wills are not published
+// at a clean stop: no device has failed.
+func (b *Broker) Run(ctx context.Context) error {
+	var accepters, others sync.WaitGroup
+	storing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var storeErr error
+	if b.store != nil {
+		others.Go(func() { storeErr = b.store.run(storing) })
+	}
+	b.mu.Lock()
+	b.accepting = func(l *listener) { accepters.Go(func() { b.accept(ctx, l) }) }
+	for _, l := range b.listeners {
+		b.accepting(l)
+	}
+	b.mu.Unlock()
+	accepters.Go(func() { b.keepHouse(ctx) })
+	<-ctx.Done()
+	b.mu.Lock()
+	b.accepting = nil
+	close(b.stopping)
+	for _, l := range b.listeners {
+		l.close()
+	}
+	b.mu.Unlock()
+	accepters.Wait()
+	b.disconnectAll()
+	b.readers.Wait()
+	b.writers.Wait()
+	stop()
+	others.Wait()
+	return storeErr
+}
+
+func (b *Broker) isStopping() bool {
+	select {
+	case <-b.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// disconnectAll says goodbye to everybody at once.
+func (b *Broker) disconnectAll() {
+	b.mu.Lock()
+	var all []*conn
+	for c := range b.conns {
+		all = append(all, c)
+	}
+	b.mu.Unlock()
+	for _, c := range all {
+		if c.joined.Load() && c.v5 {
+			c.send([]byte{packets.Disconnect << 4, 1, packets.ErrServerShuttingDown.Code})
+		}
+		c.flush()
+	}
+	end := time.Now().Add(linger)
+	for _, c := range all {
+		c.flushOut(end)
+		c.close()
+	}
+}
+
+// Reload applies what changed in cfg: users, permissions, limits and
+// listeners. Connections stay, with the permissions they were given; with an
+// error nothing has changed.
+func (b *Broker) Reload(cfg Config) error {
+	if err := problems(cfg.Check()); err != nil {
+		return err
+	}
+	who, err := newAccess(cfg.Access)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.relisten(cfg.Listeners); err != nil {
+		return err
+	}
+	b.access.Store(who)
+	b.conf.Store(&cfg)
+	return nil
+}
+
+// relisten keeps the listeners whose configuration is unchanged, binds new
+// ones and closes those that are gone. mu is held.
+func (b *Broker) relisten(want []ListenerConfig) error {
+	var next, fresh []*listener
+	kept := map[*listener]bool{}
+	for _, cfg := range want {
+		l := b.like(cfg, kept)
+		if l == nil {
+			var err error
+			if l, err = newListener(cfg, b.log); err != nil {
+				return err
+			}
+			fresh = append(fresh, l)
+		}
+		kept[l] = true
+		next = append(next, l)
+	}
+	for _, l := range b.listeners {
+		if !kept[l] {
+			l.close() // first, since a new one may want the address
+		}
+	}
+	for i, l := range fresh {
+		if err := l.bind(); err != nil {
+			for _, bound := range fresh[:i] {
+				bound.close()
+			}
+			b.rebind(kept)
+			return err
+		}
+	}
+	b.listeners = next
+	if b.accepting != nil {
+		for _, l := range fresh {
+			b.accepting(l)
+		}
+	}
+	return nil
+}
+
+// rebind opens again what relisten had closed in vain.
+func (b *Broker) rebind(kept map[*listener]bool) {
+	for i, l := range b.listeners {
+		if kept[l] {
+			continue
+		}
+		again := &listener{cfg: l.cfg, tls: l.tls, log: l.log}
+		if err := again.bind(); err != nil {
+			b.log.Error("listener lost", "endpoint", l.cfg.Bind, "err", err)
+			continue
+		}
+		b.listeners[i] = again
+		if b.accepting != nil {
+			b.accepting(again)
+		}
+	}
+}
+
+func (b *Broker) like(cfg ListenerConfig, taken map[*listener]bool) *listener {
+	for _, l := range b.listeners {
+		if l.cfg == cfg && !taken[l] {
+			return l
+		}
+	}
+	return nil
+}
+
+// open opens edge.db and loads the retained messages.
+func (b *Broker) open() error {
+	if b.opt.Dir == "" {
+		return nil
+	}
+	cfg := b.config()
+	st, err := openStore(b.opt.Dir, cfg.SyncInterval.Std(), b.opt.Budget, b.log)
+	if err != nil {
+		return err
+	}
+	st.checker, st.messages, st.bytes = b.opt.Checker, cfg.Limits.Retained, int64(cfg.Limits.RetainedBytes)
+	b.store = st
+	return st.load(func(m *Message) {
+		if topic.ValidName(m.Topic) {
+			b.trie.retain(m, cfg.Limits.Retained, int64(cfg.Limits.RetainedBytes))
+		}
+	})
+}
+
+// host returns the address without its port.
+func host(a net.Addr) string {
+	h, _, err := net.SplitHostPort(a.String())
+	return cmp.Or(h, fmt.Sprint(a, err))
+}

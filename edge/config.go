@@ -1,0 +1,216 @@
+package edge
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"tidegate/internal/conf"
+)
+
+// Config is the section [edge].
+type Config struct {
+	// Listeners are the addresses where devices connect.
+	Listeners []ListenerConfig `toml:"listener"`
+
+	// Access says who may do what.
+	Access AccessConfig `toml:"access"`
+
+	// SyncInterval is the most that a power cut takes from the retained
+	// messages on disk. The wear budget may stretch it.
+	SyncInterval conf.Duration `toml:"sync-interval"`
+
+	Limits  LimitsConfig  `toml:"limits"`
+	Session SessionConfig `toml:"session"`
+}
+
+// ListenerConfig is one address where devices connect.
+type ListenerConfig struct {
+	// Bind is host:port, or :port for every address.
+	Bind string `toml:"bind"`
+
+	// Anonymous lets clients in that present neither a password nor a
+	// certificate.
+	Anonymous bool `toml:"anonymous"`
+
+	// Cert and Key are paths of PEM files; both make the listener speak TLS.
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+
+	// ClientCA is the path of a PEM file with the authorities whose client
+	// certificates are believed.
+	ClientCA string `toml:"client-ca"`
+}
+
+// LimitsConfig bounds what clients can make the broker hold.
+type LimitsConfig struct {
+	Connections        int `toml:"connections"`
+	ConnectionsPerAddr int `toml:"connections-per-address"`
+
+	// ConnectTimeout is how long a client may take for TLS and CONNECT
+	// together.
+	ConnectTimeout conf.Duration `toml:"connect-timeout"`
+
+	// MaxPacket is the largest packet accepted from a client.
+	MaxPacket conf.Size `toml:"max-packet"`
+
+	// WriteBuffer is the high-water mark of a connection: above it those who
+	// publish to it pause while it makes progress.
+	WriteBuffer conf.Size `toml:"write-buffer"`
+
+	// WriteTimeout is how long a connection may take nothing of what waits for
+	// it before it is cut.
+	WriteTimeout conf.Duration `toml:"write-timeout"`
+
+	// MaxKeepAlive is the longest keep alive granted; a client that asks for
+	// more, or for none, is told so (MQTT 5) or left alone (3.1.1). 0: any.
+	MaxKeepAlive conf.Duration `toml:"max-keep-alive"`
+
+	// Unacknowledged is how many QoS 1 and 2 messages of one client may wait
+	// for their acknowledgement: the Receive Maximum of MQTT 5; a 3.1.1 client
+	// is not read from until there is room.
+	Unacknowledged int `toml:"unacknowledged"`
+
+	// Retained and RetainedBytes bound the retained messages.
+	Retained      int       `toml:"retained"`
+	RetainedBytes conf.Size `toml:"retained-bytes"`
+}
+
+// SessionConfig bounds the sessions of clients.
+type SessionConfig struct {
+	// MaxExpiry is the longest that a session is kept after its client has
+	// gone; sessions of 3.1.1 clients without Clean Session get it.
+	MaxExpiry conf.Duration `toml:"max-expiry"`
+
+	// Sessions bounds the sessions kept for clients that are not connected.
+	Sessions int `toml:"sessions"`
+
+	// Subscriptions bounds those of one session.
+	Subscriptions int `toml:"subscriptions"`
+
+	// InFlight is how many QoS 1 and 2 messages are sent to a client before it
+	// acknowledges; the client's Receive Maximum may be lower.
+	InFlight int `toml:"in-flight"`
+
+	// Queue and QueueBytes bound what waits for one client; AllQueueBytes what
+	// waits for all. What exceeds them is dropped, the newest first, and
+	// counted.
+	Queue         int       `toml:"queue"`
+	QueueBytes    conf.Size `toml:"queue-bytes"`
+	AllQueueBytes conf.Size `toml:"all-queue-bytes"`
+}
+
+// DefaultConfig returns what holds where the file says nothing: one listener
+// on port 1883, which admits nobody until it allows anonymous clients or a
+// users file is named.
+func DefaultConfig() Config {
+	return Config{
+		Listeners:    []ListenerConfig{{Bind: ":1883"}},
+		SyncInterval: conf.Duration(time.Minute),
+		Limits: LimitsConfig{
+			Connections:        2000,
+			ConnectionsPerAddr: 1000,
+			ConnectTimeout:     conf.Duration(10 * time.Second),
+			MaxPacket:          1 << 20,
+			WriteBuffer:        256 << 10,
+			WriteTimeout:       conf.Duration(10 * time.Second),
+			Unacknowledged:     1000,
+			Retained:           20_000,
+			RetainedBytes:      32 << 20,
+		},
+		Session: SessionConfig{
+			MaxExpiry:     conf.Duration(7 * 24 * time.Hour),
+			Sessions:      5000,
+			Subscriptions: 1000,
+			InFlight:      1000,
+			Queue:         10_000,
+			QueueBytes:    8 << 20,
+			AllQueueBytes: 64 << 20,
+		},
+	}
+}
+
+// Check returns every problem of c.
+func (c Config) Check() []conf.Problem {
+	var problems []conf.Problem
+	if len(c.Listeners) == 0 {
+		problems = append(problems, conf.Problem{Key: "listener", Value: "none", Rule: "at least one [[edge.listener]]", Hint: `add one with bind = ":1883"`})
+	}
+	seen := map[string]int{}
+	for i, l := range c.Listeners {
+		at := fmt.Sprintf("listener[%d].", i)
+		problems = append(problems, l.check(at)...)
+		if first, ok := seen[l.Bind]; ok && !port0(l.Bind) {
+			problems = append(problems, conf.Problem{Key: at + "bind", Value: strconv.Quote(l.Bind), Rule: "an address of its own", Hint: fmt.Sprintf("listener[%d] has the same", first)})
+		}
+		seen[l.Bind] = i
+	}
+	for _, p := range c.Access.Check() {
+		p.Key = "access." + p.Key
+		problems = append(problems, p)
+	}
+	return append(problems, c.checkNumbers()...)
+}
+
+func (l ListenerConfig) check(at string) []conf.Problem {
+	var problems []conf.Problem
+	_, port, err := net.SplitHostPort(l.Bind)
+	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
+		problems = append(problems, conf.Problem{Key: at + "bind", Value: strconv.Quote(l.Bind), Rule: "host:port, or :port for every address", Hint: `for example ":1883"`})
+	}
+	if (l.Cert == "") != (l.Key == "") {
+		problems = append(problems, conf.Problem{Key: at + "cert", Value: strconv.Quote(l.Cert), Rule: "given together with key", Hint: "TLS needs both"})
+	}
+	if l.ClientCA != "" && l.Cert == "" {
+		problems = append(problems, conf.Problem{Key: at + "client-ca", Value: strconv.Quote(l.ClientCA), Rule: "used only with cert and key", Hint: "client certificates need TLS"})
+	}
+	return problems
+}
+
+func port0(bind string) bool {
+	_, port, _ := net.SplitHostPort(bind)
+	return port == "0"
+}
+
+// checkNumbers holds every number against its range.
+func (c Config) checkNumbers() []conf.Problem {
+	var problems []conf.Problem
+	num := func(key string, v, low, high int) {
+		if v < low || v > high {
+			problems = append(problems, conf.Problem{Key: key, Value: strconv.Itoa(v), Rule: fmt.Sprintf("%d to %d", low, high)})
+		}
+	}
+	size := func(key string, v, low, high conf.Size) {
+		if v < low || v > high {
+			problems = append(problems, conf.Problem{Key: key, Value: v.String(), Rule: fmt.Sprintf("%v to %v", low, high)})
+		}
+	}
+	span := func(key string, v conf.Duration, low, high time.Duration) {
+		if v.Std() < low || v.Std() > high {
+			problems = append(problems, conf.Problem{Key: key, Value: v.String(), Rule: fmt.Sprintf("%v to %v", low, high)})
+		}
+	}
+	const many = 1_000_000
+	span("sync-interval", c.SyncInterval, 10*time.Millisecond, 24*time.Hour)
+	l := c.Limits
+	num("limits.connections", l.Connections, 1, many)
+	num("limits.connections-per-address", l.ConnectionsPerAddr, 1, many)
+	span("limits.connect-timeout", l.ConnectTimeout, 50*time.Millisecond, 10*time.Minute)
+	size("limits.max-packet", l.MaxPacket, 128, 256<<20)
+	size("limits.write-buffer", l.WriteBuffer, 4<<10, 64<<20)
+	span("limits.write-timeout", l.WriteTimeout, 50*time.Millisecond, time.Hour)
+	span("limits.max-keep-alive", l.MaxKeepAlive, 0, 65535*time.Second)
+	num("limits.unacknowledged", l.Unacknowledged, 1, 65535)
+	num("limits.retained", l.Retained, 0, many)
+	size("limits.retained-bytes", l.RetainedBytes, 0, 1<<40)
+	s := c.Session
+	span("session.max-expiry", s.MaxExpiry, 0, 10*365*24*time.Hour)
+	num("session.sessions", s.Sessions, 0, many)
+	num("session.subscriptions", s.Subscriptions, 1, many)
+	num("session.in-flight", s.InFlight, 1, 32767)
+	num("session.queue", s.Queue, 1, many)
+	size("session.queue-bytes", s.QueueBytes, 1, 1<<40)
+	size("session.all-queue-bytes", s.AllQueueBytes, 1, 1<<40)
+	return problems
+}

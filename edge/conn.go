@@ -1,0 +1,259 @@
+package edge
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// conn is one connection of a client. Bytes for it are appended to a buffer;
+// whoever appended the first of them flushes when it has nothing more to do.
+type conn struct {
+	b      *Broker
+	nc     net.Conn
+	raw    syscall.RawConn // nil: bytes must go through nc, because TLS is in between
+	listen *listener
+	gone   chan struct{} // closed when the connection is closed
+	done   chan struct{} // closed when its reader has ended and its session let go of it
+
+	// Set while attaching, before anybody else knows the connection.
+	sess      *session
+	gen       uint32 // tells the connections of one session apart
+	v5        bool
+	grant     *grant
+	maxOut    int           // largest packet the client takes; 0: any
+	keepAlive time.Duration // longest silence allowed; 0: any
+
+	// The reader's alone.
+	in      frames
+	now     *batch // what the packets read so far have made ready; nil: nothing
+	last    *route // of the last PUBLISH
+	allowed bool   // whether that was permitted
+	aliases []string
+	will    *will // nil: none
+
+	mu      sync.Mutex    // guards what follows; taken after a session's mu
+	buf     *buffer       // appended and not yet taken by a writer; may be nil
+	out     int           // bytes a writer has taken and not yet written
+	writing bool          // somebody writes, and looks again before leaving
+	closed  bool          //
+	starved bool          // the session has more that did not fit
+	stalled bool          // a publisher waited in vain; until the next progress nobody waits
+	drained chan struct{} // closed when below the low-water mark; nil: nobody waits
+
+	// Of whoever has set writing.
+	wbuf *buffer
+	woff int
+	werr error
+	try  func(fd uintptr) bool // made once: a closure per write would be an allocation
+	push func(fd uintptr) bool
+
+	moved   atomic.Uint32 // counts writes that made progress, and acknowledgements
+	joined  atomic.Bool   // has its session, and CONNACK is on its way
+	listed  atomic.Bool   // is in Broker.dirty
+	unacked atomic.Int32  // QoS 1 and 2 messages received and not acknowledged
+	room    chan struct{} // told when unacked went down
+}
+
+func newConn(b *Broker, nc net.Conn, l *listener) *conn {
+	c := &conn{b: b, nc: nc, listen: l, gone: make(chan struct{}), done: make(chan struct{}), room: make(chan struct{}, 1)}
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			c.raw = raw
+		}
+	}
+	c.try, c.push = c.tryWrite, c.pushWrite
+	c.in.init(c)
+	return c
+}
+
+// buffer is a reusable piece of memory. Idle connections have none.
+type buffer struct{ b []byte }
+
+// maxKeptBuffer bounds what goes back to a pool, in bytes.
+const maxKeptBuffer = 64 << 10
+
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 2048)} }}
+
+func (b *buffer) release() {
+	if cap(b.b) <= maxKeptBuffer {
+		b.b = b.b[:0]
+		buffers.Put(b)
+	}
+}
+
+// begin locks c for appending to c.buf. It says no, and leaves c unlocked,
+// when the connection is closed.
+func (c *conn) begin() bool {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return false
+	}
+	if c.buf == nil {
+		c.buf = buffers.Get().(*buffer)
+	}
+	return true
+}
+
+// end unlocks c after an append. first says that the caller must see to the
+// flush; over that it should wait until the target has drained.
+func (c *conn) end(was int) (first, over bool) {
+	first = was == 0 && len(c.buf.b) > 0 && !c.writing
+	over = !c.stalled && c.pending() > c.b.highWater()
+	c.mu.Unlock()
+	return first, over
+}
+
+// pending returns the bytes that wait to be written. mu is held.
+func (c *conn) pending() int {
+	n := c.out
+	if c.buf != nil {
+		n += len(c.buf.b)
+	}
+	return n
+}
+
+// send appends p for the caller to flush. It returns false when closed.
+func (c *conn) send(p []byte) (first bool) {
+	if !c.begin() {
+		return false
+	}
+	was := len(c.buf.b)
+	c.buf.b = append(c.buf.b, p...)
+	first, _ = c.end(was)
+	return first
+}
+
+// ack appends a PUBACK, PUBREC, PUBREL or PUBCOMP.
+func (c *conn) ack(kind byte, id uint16, reason byte) (first bool) {
+	if !c.begin() {
+		return false
+	}
+	was := len(c.buf.b)
+	c.buf.b = appendAck(c.buf.b, kind, id, reason, c.v5)
+	first, _ = c.end(was)
+	return first
+}
+
+// progress notes that the client takes something. mu is held.
+func (c *conn) progress() {
+	c.moved.Add(1)
+	c.stalled = false
+	if c.drained != nil && c.below() {
+		close(c.drained)
+		c.drained = nil
+	}
+}
+
+// below says whether publishers may go on. mu is held.
+func (c *conn) below() bool {
+	return c.pending() <= c.b.highWater()/2
+}
+
+// close ends the connection; whoever waits for it goes on.
+func (c *conn) close() {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	if c.buf != nil {
+		c.buf.release()
+		c.buf = nil
+	}
+	if c.drained != nil {
+		close(c.drained)
+		c.drained = nil
+	}
+	c.mu.Unlock()
+	close(c.gone)
+	c.hangUp()
+}
+
+// grace is how long a publisher waits for a target that makes no progress.
+const grace = 250 * time.Millisecond
+
+// wait pauses a publisher until c has drained, or is closed, or makes no
+// progress; or until the publisher's own connection is closed (from may be
+// nil) or the broker stops.
+func (c *conn) wait(from <-chan struct{}) {
+	c.mu.Lock()
+	if c.closed || c.stalled || c.below() {
+		c.mu.Unlock()
+		return
+	}
+	if c.drained == nil {
+		c.drained = make(chan struct{})
+	}
+	drained := c.drained
+	c.mu.Unlock()
+	if !c.pause(drained, from) {
+		c.mu.Lock()
+		c.stalled = true
+		c.mu.Unlock()
+	}
+}
+
+// crowdPoll is how often a publisher that waits for a session's queue looks.
+const crowdPoll = 5 * time.Millisecond
+
+// waitQueue is wait for the queue of c's session, which the client's
+// acknowledgements let go down.
+func (c *conn) waitQueue(from <-chan struct{}) {
+	s := c.sess
+	if !s.crowded() || s.stuck.Load() {
+		return
+	}
+	c.b.stats.pauses.Add(1)
+	moved, since := c.moved.Load(), time.Now()
+	tick := time.NewTicker(crowdPoll)
+	defer tick.Stop()
+	for s.crowded() {
+		select {
+		case <-c.gone:
+			return
+		case <-from:
+			return
+		case <-c.b.stopping:
+			return
+		case <-tick.C:
+		}
+		if now := c.moved.Load(); now != moved {
+			moved, since = now, time.Now()
+		} else if time.Since(since) > grace {
+			s.stuck.Store(true)
+			return
+		}
+	}
+}
+
+// pause waits for ready. It returns false when c made no progress for a while.
+func (c *conn) pause(ready, from <-chan struct{}) bool {
+	c.b.stats.pauses.Add(1)
+	moved := c.moved.Load()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ready:
+			return true
+		case <-c.gone:
+			return true
+		case <-from:
+			return true
+		case <-c.b.stopping:
+			return true
+		case <-timer.C:
+		}
+		now := c.moved.Load()
+		if now == moved {
+			return false
+		}
+		moved = now
+		timer.Reset(grace)
+	}
+}

@@ -1,0 +1,88 @@
+package edge
+
+// deliver sends m to everyone who subscribed to it. from is the publisher's
+// session, nil for the gateway itself. w counts the deliveries that a ticket
+// waits for; it may be nil. It returns how many sessions m was for.
+func (b *Broker) deliver(bt *batch, m *Message, rt *route, from *session, w *waiter) int {
+	bt.calls++
+	bt.share = len(rt.targets) > 1
+	for i := range rt.targets {
+		t := &rt.targets[i]
+		f := &t.form
+		if t.noLocal && t.s == from {
+			if f = t.own; f == nil {
+				continue
+			}
+		}
+		b.deliverTo(bt, t.s, m, f, w)
+	}
+	bt.share = false
+	for i := range rt.shared {
+		if sub := rt.shared[i].pick(m.QoS); sub != nil {
+			b.deliverTo(bt, sub.s, m, &sub.form, w)
+		}
+	}
+	return len(rt.targets) + len(rt.shared)
+}
+
+func (b *Broker) deliverTo(bt *batch, s *session, m *Message, f *form, w *waiter) {
+	qos, retain := min(f.qos, m.QoS), m.Retain && f.asSent
+	if qos > 0 {
+		s.enqueue(bt, delivery{m: m, f: f, w: w, qos: qos, retain: retain}, 0)
+		return
+	}
+	if c := s.conn.Load(); c != nil {
+		form := publishForm{v5: c.v5, retain: retain, ids: f.ids}
+		bt.transmit(c, m, &form, 0, false)
+	}
+}
+
+// retain keeps m for later subscribers, in memory and on disk.
+func (b *Broker) retain(m *Message) {
+	limits := &b.config().Limits
+	if !b.trie.retain(m, limits.Retained, int64(limits.RetainedBytes)) {
+		b.stats.droppedRetained.Add(1)
+		gone := *m
+		gone.Payload = nil
+		m = &gone
+	}
+	if b.store != nil {
+		b.store.retain(m)
+	}
+}
+
+// sendRetained sends the retained messages of a new subscription, and pauses
+// the client's own reader when they are too many for its buffer.
+func (b *Broker) sendRetained(bt *batch, c *conn, sub *subscription) {
+	nodes := b.trie.retainedFor(sub.filter)
+	for _, n := range nodes {
+		for b.sendOneRetained(bt, c, sub, n, len(nodes)) == outdated {
+		}
+		if len(bt.full) > 0 {
+			bt.flush()
+			c.wait(c.gone)
+			bt.full = bt.full[:0]
+		}
+	}
+}
+
+// sendOneRetained reads and sends under one lock, the session's or the
+// connection's, as the QoS has it: a newer message is retained before it is
+// delivered, so an older one cannot come after it.
+func (b *Broker) sendOneRetained(bt *batch, c *conn, sub *subscription, n *node, most int) int {
+	s := c.sess
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := n.retained.Load()
+	if m == nil {
+		return transmitted
+	}
+	if qos := min(sub.qos, m.QoS); qos > 0 {
+		s.enqueueLocked(bt, delivery{m: m, f: &sub.form, qos: qos, retain: true}, most)
+		return transmitted
+	}
+	f := publishForm{v5: c.v5, retain: true, ids: sub.ids}
+	bt.fresh = n
+	defer func() { bt.fresh = nil }()
+	return bt.transmit(c, m, &f, 0, false)
+}

@@ -1,0 +1,50 @@
+// Package edge is the broker that home devices connect to.
+//
+// It speaks MQTT 3.1, 3.1.1 and 5 over TCP and TLS. The control plane (CONNECT,
+// SUBSCRIBE, DISCONNECT and their answers) uses mochi's packet codec; the
+// message plane, from a PUBLISH read to the bytes written to each subscriber,
+// is the package's own.
+//
+//	device --PUBLISH--> frames -> publish -> route -> deliver --> session -> conn --> device
+//	                                  |                  (QoS 1, 2: outbox)
+//	                                  +-> retained (trie, edge.db)
+//	                                  +-> Options.Forward(message, ticket)
+//	device <--PUBACK, PUBREC-- conn <- session.Settle <- the ticket is settled
+//
+// # Promises
+//
+// A message that the uplink took is acknowledged to its device only when the
+// ticket is settled. Local delivery waits neither for that nor for a disk.
+//
+// A slow subscriber is waited for while it makes progress; one that makes none
+// is waited for by nobody: its QoS 1 and 2 messages stay in its session, within
+// limits, its QoS 0 messages are dropped and counted, and after the write
+// timeout its connection is cut.
+//
+// QoS 2 is exactly once in both directions, across connections and takeovers,
+// as long as the process lives. Sessions are in memory; retained messages are
+// also in edge.db.
+//
+// Times are monotonic: a clock that jumps expires nothing.
+//
+// # Goroutines
+//
+// Each connection has one goroutine, which reads, and does all that a packet
+// brings about up to appending bytes to the buffers of other connections. When
+// it has nothing more to read it writes these out, without ever blocking; what
+// a socket does not take is left to a goroutine that lives until that
+// connection is drained. Idle connections hold neither buffers nor a second
+// goroutine.
+//
+// # Locks
+//
+// In this order: seat.attach, Broker.mu, session.mu, conn.mu. The trie's and the
+// route cache's locks are taken last, and never around another. Nothing blocks
+// and no callback runs under session.mu or conn.mu.
+//
+// # Caveats
+//
+// Overlapping subscriptions of one client make one delivery, with the highest
+// QoS and all identifiers. When a queue is full the newest message is dropped.
+// A clean stop publishes no wills: no device has failed then.
+package edge

@@ -1,0 +1,178 @@
+package edge
+
+import (
+	"io"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// readSize is what one read from a connection takes at most, in bytes.
+const readSize = 16 << 10
+
+// tlsReadSize is the same for TLS, which has a buffer of its own.
+const tlsReadSize = 4 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// frames cuts what a client sends into packets. While nothing is there to be
+// read it holds no buffer (over TLS, a small one).
+type frames struct {
+	c    *conn
+	pool *[readSize]byte // where buf comes from; nil: buf is our own
+	buf  []byte
+	r, w int // what of buf is still to be read
+
+	get     func(fd uintptr) bool // made once
+	n       int
+	err     error
+	granted time.Time // when the read deadline was last set
+}
+
+func (f *frames) init(c *conn) {
+	f.c, f.get = c, f.readOnce
+	if c.raw == nil {
+		f.buf = make([]byte, tlsReadSize)
+	}
+}
+
+// next returns the first byte of the next packet and what follows its
+// Remaining Length. body is valid until the next call, unless own says that it
+// is the caller's to keep. A packet longer than limit in all ends in
+// ErrPacketTooLarge before any of its body is read.
+func (f *frames) next(limit int) (first byte, body []byte, own bool, err error) {
+	var n, used int
+	for {
+		head := f.buf[f.r:f.w]
+		if len(head) >= 2 {
+			if n, used = varint(head[1:]); used > 0 {
+				first = head[0]
+				break
+			}
+			if len(head) >= 5 {
+				return 0, nil, false, packets.ErrMalformedVariableByteInteger
+			}
+		}
+		if err := f.fill(); err != nil {
+			return 0, nil, false, err
+		}
+	}
+	if 1+used+n > limit {
+		return first, nil, false, packets.ErrPacketTooLarge
+	}
+	f.r += 1 + used
+	if n > len(f.buf)-8 {
+		body, err = f.long(n)
+		return first, body, true, err
+	}
+	for f.w-f.r < n {
+		if err := f.fill(); err != nil {
+			return 0, nil, false, err
+		}
+	}
+	body = f.buf[f.r : f.r+n : f.r+n]
+	f.r += n
+	return first, body, false, nil
+}
+
+// long reads a body that does not fit into the buffer. Memory grows with what
+// has arrived, not with what was announced.
+func (f *frames) long(n int) ([]byte, error) {
+	body := make([]byte, 0, min(n, 4*readSize))
+	for {
+		part := min(n-len(body), f.w-f.r)
+		body = append(body, f.buf[f.r:f.r+part]...)
+		f.r += part
+		if len(body) == n {
+			return body, nil
+		}
+		if err := f.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fill reads once more, after everything that this connection's packets have
+// brought about was written out.
+func (f *frames) fill() error {
+	f.c.settleBatch()
+	if f.r == f.w {
+		f.r, f.w = 0, 0
+		f.release()
+	} else if f.r > 0 {
+		f.w = copy(f.buf, f.buf[f.r:f.w])
+		f.r = 0
+	}
+	f.extend()
+	if f.c.raw == nil {
+		n, err := f.c.nc.Read(f.buf[f.w:])
+		f.w += n
+		if n > 0 {
+			return nil
+		}
+		return err
+	}
+	f.n, f.err = 0, nil
+	if err := f.c.raw.Read(f.get); err != nil {
+		return err
+	}
+	if f.err != nil {
+		return f.err
+	}
+	f.w += f.n
+	if f.n == 0 {
+		return io.EOF
+	}
+	return nil
+}
+
+// extend moves the read deadline on. It is set anew only when it has become
+// noticeably old, and later than asked by that much.
+func (f *frames) extend() {
+	k := f.c.keepAlive
+	if k == 0 {
+		return
+	}
+	now := time.Now()
+	if now.Sub(f.granted) < k/8 {
+		return
+	}
+	f.granted = now
+	f.c.nc.SetReadDeadline(now.Add(k + k/8))
+}
+
+// readOnce is called by the runtime when something may be there; only then is
+// a buffer taken.
+func (f *frames) readOnce(fd uintptr) bool {
+	if f.pool == nil {
+		f.pool = readBuffers.Get().(*[readSize]byte)
+		f.buf = f.pool[:]
+	}
+	for {
+		n, err := syscall.Read(int(fd), f.buf[f.w:])
+		switch err {
+		case nil:
+			f.n = n
+			return true
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			if f.w == 0 {
+				f.release()
+			}
+			return false
+		}
+		f.err = err
+		return true
+	}
+}
+
+// release gives the buffer back; it is empty.
+func (f *frames) release() {
+	if f.pool != nil {
+		readBuffers.Put(f.pool)
+		f.pool, f.buf = nil, nil
+	}
+}

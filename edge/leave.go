@@ -1,0 +1,172 @@
+package edge
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// linger is how long a connection that ends in good order may take to get the
+// last bytes out.
+const linger = 100 * time.Millisecond
+
+// takeOver ends c because its client id has come again [MQTT-3.1.4-3].
+func (c *conn) takeOver() {
+	c.goodbye(packets.ErrSessionTakenOver.Code)
+	c.close()
+}
+
+// goodbye tells an MQTT 5 client why it is disconnected, and waits a moment for
+// what is still to be written.
+func (c *conn) goodbye(reason byte) {
+	if c.v5 && c.joined.Load() {
+		c.send([]byte{packets.Disconnect << 4, 1, reason})
+	}
+	c.flushOut(time.Now().Add(linger))
+}
+
+// flushOut is flush, but waits until end for what could not be written at once.
+func (c *conn) flushOut(end time.Time) {
+	c.flush()
+	for ; time.Now().Before(end); time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		empty := c.closed || c.pending() == 0
+		c.mu.Unlock()
+		if empty {
+			return
+		}
+	}
+}
+
+// leave says goodbye, as the end of the reader has it. With nil the client has
+// said it.
+func (c *conn) leave(err error) {
+	c.settleBatch()
+	var code packets.Code
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+		return
+	case errors.Is(err, errRefused):
+		c.flushOut(time.Now().Add(linger))
+	case errors.As(err, &code):
+		c.b.log.Debug("client broke the protocol", "client", c.name(), "err", err)
+		c.b.stats.malformed.Add(1)
+		c.goodbye(code.Code)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.b.stats.timeouts.Add(1)
+		c.goodbye(packets.ErrKeepAliveTimeout.Code)
+	default:
+		return
+	}
+	c.shutdown()
+}
+
+// shutdown lets the client read what was written last: closing a socket that
+// still has something to be read would take that away.
+func (c *conn) shutdown() {
+	c.nc.SetDeadline(time.Now().Add(linger))
+	var err error
+	switch nc := c.nc.(type) {
+	case *net.TCPConn:
+		err = nc.CloseWrite()
+	case *tls.Conn:
+		err = nc.CloseWrite()
+	}
+	if err == nil {
+		var waste [512]byte
+		for range 2048 {
+			if _, err := c.nc.Read(waste[:]); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// hangUp closes the socket at once. TLS would say goodbye first, and wait for
+// it, if it were asked.
+func (c *conn) hangUp() {
+	if secure, ok := c.nc.(*tls.Conn); ok {
+		secure.NetConn().Close()
+		return
+	}
+	c.nc.Close()
+}
+
+// finish ends the connection's goroutine: the session lets go of it, the will
+// is seen to, and whoever waits to take the client id over goes on.
+func (c *conn) finish() {
+	if p := recover(); p != nil {
+		c.b.stats.panics.Add(1)
+		c.b.log.Error("connection failed", "client", c.name(), "err", p, "stack", string(debug.Stack()))
+	}
+	c.close()
+	if c.sess != nil {
+		c.b.detach(c)
+	}
+	c.settleBatch()
+	c.in.release()
+	close(c.done)
+	c.b.forget(c)
+}
+
+// detach takes c from its session, and ends that or lets it wait for the
+// client.
+func (b *Broker) detach(c *conn) {
+	s := c.sess
+	now := time.Now()
+	s.mu.Lock()
+	s.conn.Store(nil)
+	waiters := s.abandon()
+	ends := s.expiry == 0 || s.dead
+	w := c.will
+	if w != nil && !ends && w.delay > 0 && !b.isStopping() {
+		w.due = now.Add(min(w.delay, s.expiry))
+		s.will, w = w, nil
+	}
+	s.until = now.Add(s.expiry)
+	s.leftAt.Store(b.departures.Add(1))
+	s.mu.Unlock()
+	for _, wait := range waiters {
+		wait.done()
+	}
+	if w != nil && !b.isStopping() {
+		b.publishWill(c.batch(), w, s)
+	}
+	if ends {
+		b.endSession(s)
+	} else {
+		b.away(s)
+	}
+}
+
+// name is how a connection is called in logs.
+func (c *conn) name() string {
+	if c.sess != nil {
+		return c.sess.id
+	}
+	return c.nc.RemoteAddr().String()
+}
+
+// batch returns what the reader collects until it reads again.
+func (c *conn) batch() *batch {
+	if c.now == nil {
+		c.now = newBatch(c.b)
+	}
+	return c.now
+}
+
+// settleBatch writes out what the packets read so far have brought about, for
+// others and for c itself, and waits for those that are too full.
+func (c *conn) settleBatch() {
+	if bt := c.now; bt != nil {
+		c.now = nil
+		bt.settle(c)
+	}
+	c.flush()
+}

@@ -1,0 +1,254 @@
+package edge
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// session is what the broker remembers of a client id [MQTT 5, 4.1]. It is the
+// owner of the tickets of what its client publishes.
+type session struct {
+	b      *Broker
+	id     string
+	conn   atomic.Pointer[conn] // nil while the client is away; stored under mu
+	queued atomic.Int32         // deliveries that wait, for those without mu
+	stuck  atomic.Bool          // a publisher waited in vain for queued to go down
+	leftAt atomic.Int64         // counts departures: which session has been alone for longest
+
+	mu     sync.Mutex // guards what follows; taken before a connection's mu
+	dead   bool       // the session has ended
+	gen    uint32     // of the last connection
+	subs   map[string]*subscription
+	out    outbox
+	window int // deliveries in flight allowed at a time
+	in2    map[uint16]*exchange
+	serial uint32 // of the last exchange
+
+	expiry time.Duration // how long it is kept without a client; forever when negative
+	until  time.Time     // when it ends; zero while connected or never
+	will   *will         // waits for its delay; nil: none
+}
+
+// waiter holds a ticket until the last of several deliveries is done.
+type waiter struct {
+	n atomic.Int32
+	t Ticket
+}
+
+func (w *waiter) done() {
+	if w != nil && w.n.Add(-1) == 0 {
+		w.t.Owner.Settle(w.t.ID, 0)
+	}
+}
+
+// crowded says whether publishers had better wait before sending more.
+func (s *session) crowded() bool { return int(s.queued.Load()) > s.b.config().Session.Queue/2 }
+
+// enqueue sends a QoS 1 or 2 message, or lets it wait. more is how many
+// messages above the limit of the queue are allowed.
+func (s *session) enqueue(bt *batch, d delivery, more int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enqueueLocked(bt, d, more)
+}
+
+func (s *session) enqueueLocked(bt *batch, d delivery, more int) {
+	if s.dead {
+		return
+	}
+	c := s.conn.Load()
+	if c != nil && s.out.again == s.out.n && s.mayFly() {
+		s.out.add(d)
+		if s.launch(bt, c) {
+			return
+		}
+	} else if !s.queueable(d.m, more) {
+		return
+	} else {
+		s.out.add(d)
+	}
+	// It waits in the session: that is all a ticket waits for.
+	last := s.out.at(s.out.n - 1)
+	last.w = nil
+	s.grown(last.m, 1)
+	if c != nil && s.crowded() && !s.stuck.Load() {
+		bt.slow(c)
+	}
+}
+
+// mayFly says whether one more may be in flight: within the window, the bytes
+// and the span of packet ids.
+func (s *session) mayFly() bool {
+	return s.out.flying < s.window && s.out.again < maxSpan && s.out.held < int64(s.b.config().Session.QueueBytes)
+}
+
+// grown keeps count of what waits.
+func (s *session) grown(m *Message, n int32) {
+	size := int64(n) * queuedSize(m)
+	s.out.queued += size
+	s.queued.Add(n)
+	s.b.queuedBytes.Add(size)
+}
+
+func queuedSize(m *Message) int64 {
+	return int64(len(m.Topic) + len(m.Payload) + len(m.Properties) + 64)
+}
+
+// queueable checks the limits and counts what they turn away.
+func (s *session) queueable(m *Message, more int) bool {
+	limits := &s.b.config().Session
+	size := queuedSize(m)
+	if s.out.waiting() < limits.Queue+more && (more > 0 ||
+		s.out.queued+size <= int64(limits.QueueBytes) && s.b.queuedBytes.Load()+size <= int64(limits.AllQueueBytes)) {
+		return true
+	}
+	s.b.stats.droppedQueue.Add(1)
+	return false
+}
+
+// launch sends the first delivery that waits, which grown does not count yet or
+// no more. It returns false when there is no room in the connection.
+func (s *session) launch(bt *batch, c *conn) bool {
+	d := s.out.at(s.out.gone)
+	f := publishForm{v5: c.v5, qos: d.qos, retain: d.retain, ids: d.f.ids}
+	result := bt.transmit(c, d.m, &f, s.out.id(s.out.gone), false)
+	if result == noRoom {
+		return false
+	}
+	s.out.gone++
+	s.out.again++
+	s.out.held += queuedSize(d.m)
+	if result == notSent {
+		s.out.finish(d)
+		return true
+	}
+	if d.w != nil {
+		d.w.n.Add(1)
+	}
+	d.state = isSent
+	s.out.flying++
+	return true
+}
+
+// relaunch sends again what an earlier connection left in flight; it returns
+// false when there is no room in the connection [MQTT-4.4.0-1].
+func (s *session) relaunch(bt *batch, c *conn) bool {
+	d := s.out.at(s.out.again)
+	id := s.out.id(s.out.again)
+	switch d.state {
+	case isSent:
+		f := publishForm{v5: c.v5, qos: d.qos, retain: d.retain, ids: d.f.ids}
+		switch bt.transmit(c, d.m, &f, id, true) {
+		case noRoom:
+			return false
+		case notSent:
+			s.out.again++
+			s.out.finish(d)
+			return true
+		}
+		s.out.flying++
+	case isReleased:
+		bt.mark(c, c.ack(packets.Pubrel, id, 0))
+		s.out.flying++
+	}
+	s.out.again++
+	return true
+}
+
+// pump sends what waits as far as there is room. mu is held.
+func (s *session) pump(bt *batch, c *conn) {
+	for s.out.again < s.out.gone && s.out.flying < s.window {
+		if !s.relaunch(bt, c) {
+			return
+		}
+	}
+	for s.out.again < s.out.n && s.out.again == s.out.gone && s.mayFly() {
+		m := s.out.at(s.out.gone).m
+		if !s.launch(bt, c) {
+			return
+		}
+		s.grown(m, -1)
+	}
+}
+
+// refill sends more to c, whose writer has room again and writes it.
+func (s *session) refill(c *conn) {
+	var bt batch
+	bt.b = s.b
+	s.mu.Lock()
+	if s.conn.Load() == c {
+		s.pump(&bt, c)
+	}
+	s.mu.Unlock()
+}
+
+// acked takes a PUBACK, PUBREC or PUBCOMP from the client.
+func (s *session) acked(bt *batch, c *conn, kind byte, id uint16, reason byte) {
+	var w *waiter
+	s.mu.Lock()
+	d := s.out.find(id)
+	switch {
+	case d == nil || d.state == isOver:
+		if kind == packets.Pubrec {
+			bt.mark(c, c.ack(packets.Pubrel, id, packets.ErrPacketIdentifierNotFound.Code))
+		}
+	case kind == packets.Pubrec && d.qos == 2 && reason < 0x80:
+		d.state = isReleased
+		s.out.drop(d)
+		bt.mark(c, c.ack(packets.Pubrel, id, 0))
+	case kind == packets.Puback && d.qos == 1, kind == packets.Pubrec && d.qos == 2, kind == packets.Pubcomp && d.state == isReleased:
+		w = d.w
+		s.out.flying--
+		s.out.finish(d)
+		s.pump(bt, c)
+	}
+	s.mu.Unlock()
+	c.moved.Add(1)
+	if s.stuck.Load() {
+		s.stuck.Store(false)
+	}
+	w.done()
+}
+
+// resume makes c the connection of the session; what an earlier one left in
+// flight is sent again, in order, then what waits [MQTT-4.6.0-1]. mu is held.
+func (s *session) resume(bt *batch, c *conn) {
+	s.out.again, s.out.flying = 0, 0
+	s.conn.Store(c)
+	s.pump(bt, c)
+}
+
+// abandon takes the tickets off what is in flight: the session keeps it. mu is
+// held.
+func (s *session) abandon() (waiters []*waiter) {
+	for i := range s.out.gone {
+		if d := s.out.at(i); d.w != nil {
+			waiters = append(waiters, d.w)
+			d.w = nil
+		}
+	}
+	return waiters
+}
+
+// end forgets everything; the session object is not used again. It returns the
+// will that had waited, if any.
+func (s *session) end() *will {
+	s.mu.Lock()
+	s.dead = true
+	subs, queued, waiting, w := s.subs, s.out.queued, s.out.waiting(), s.will
+	waiters := s.abandon()
+	s.subs, s.out, s.in2, s.will = nil, outbox{}, nil, nil
+	s.mu.Unlock()
+	s.queued.Add(-int32(waiting))
+	s.b.queuedBytes.Add(-queued)
+	for filter := range subs {
+		s.b.trie.unsubscribe(s, filter)
+	}
+	for _, wait := range waiters {
+		wait.done()
+	}
+	return w
+}

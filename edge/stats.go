@@ -1,0 +1,106 @@
+package edge
+
+import "sync/atomic"
+
+// Stats are the numbers of a broker since its start, and of this moment.
+type Stats struct {
+	// Of this moment.
+	Connected     int // clients with a session and a connection
+	Connections   int // all connections, also those before CONNECT
+	Sessions      int // also of clients that are away
+	Subscriptions int
+	Retained      int
+	RetainedBytes int64
+	QueuedBytes   int64 // waiting in sessions
+
+	// Since the start.
+	ConnectionsTotal   int64
+	ConnectionsRefused int64 // by a limit
+	AcceptErrors       int64
+	LoginsFailed       int64
+	Malformed          int64 // connections ended for breaking the protocol
+	TimedOut           int64 // by their keep alive
+	Cut                int64 // because they took nothing
+	Panics             int64
+	Received           int64 // messages accepted from clients and from the gateway
+	Sent               int64 // messages sent to clients
+	SentBytes          int64
+	Pauses             int64 // times a publisher waited for a slow subscriber
+	Denied             int64 // by permissions
+	Refused            int64 // by the uplink
+	Wills              int64
+	SessionsExpired    int64
+
+	// Messages dropped, by cause.
+	DroppedQueue    int64 // a session's queue, or all of them, were full
+	DroppedSlow     int64 // QoS 0 for a client that takes nothing
+	DroppedExpired  int64
+	DroppedTooLarge int64 // larger than the client's Maximum Packet Size
+	DroppedRetained int64 // not retained, because of a limit
+	DroppedInvalid  int64 // from inside, with a topic that is not valid
+	DroppedSessions int64 // sessions ended because they were too many
+}
+
+// counters are what Stats are made of.
+type counters struct {
+	connections, refusedConnections, acceptErrors, loginsFailed, malformed, timeouts, cut, panics atomic.Int64
+	received, sent, sentBytes, pauses, denied, refused, wills, expiredSessions                    atomic.Int64
+
+	droppedQueue, droppedSlow, droppedExpired, droppedTooLarge, droppedRetained, droppedInvalid, droppedSessions atomic.Int64
+}
+
+// add takes over what a batch has counted.
+func (n *counters) add(bt *batch) {
+	if bt.received > 0 {
+		n.received.Add(bt.received)
+	}
+	if bt.sent > 0 {
+		n.sent.Add(bt.sent)
+		n.sentBytes.Add(bt.bytesOut)
+	}
+	bt.received, bt.sent, bt.bytesOut = 0, 0, 0
+}
+
+// Stats returns the numbers of now.
+func (b *Broker) Stats() Stats {
+	n := &b.stats
+	s := Stats{
+		QueuedBytes:        b.queuedBytes.Load(),
+		ConnectionsTotal:   n.connections.Load(),
+		ConnectionsRefused: n.refusedConnections.Load(),
+		AcceptErrors:       n.acceptErrors.Load(),
+		LoginsFailed:       n.loginsFailed.Load(),
+		Malformed:          n.malformed.Load(),
+		TimedOut:           n.timeouts.Load(),
+		Cut:                n.cut.Load(),
+		Panics:             n.panics.Load(),
+		Received:           n.received.Load(),
+		Sent:               n.sent.Load(),
+		SentBytes:          n.sentBytes.Load(),
+		Pauses:             n.pauses.Load(),
+		Denied:             n.denied.Load(),
+		Refused:            n.refused.Load(),
+		Wills:              n.wills.Load(),
+		SessionsExpired:    n.expiredSessions.Load(),
+		DroppedQueue:       n.droppedQueue.Load(),
+		DroppedSlow:        n.droppedSlow.Load(),
+		DroppedExpired:     n.droppedExpired.Load(),
+		DroppedTooLarge:    n.droppedTooLarge.Load(),
+		DroppedRetained:    n.droppedRetained.Load(),
+		DroppedInvalid:     n.droppedInvalid.Load(),
+		DroppedSessions:    n.droppedSessions.Load(),
+	}
+	b.mu.Lock()
+	s.Connections = len(b.conns)
+	for _, st := range b.seats {
+		if st.sess != nil {
+			s.Sessions++
+		}
+	}
+	s.Connected = s.Sessions - len(b.absent)
+	b.mu.Unlock()
+	b.trie.mu.RLock()
+	s.Subscriptions, s.Retained, s.RetainedBytes = b.trie.subscriptions, b.trie.retained, b.trie.retainedBytes
+	b.trie.mu.RUnlock()
+	return s
+}

@@ -1,0 +1,143 @@
+package edge
+
+import (
+	"strings"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/internal/topic"
+)
+
+// subscribe takes a SUBSCRIBE [MQTT 5, 3.8].
+func (c *conn) subscribe(body []byte) error {
+	pk, err := c.decodeFilters(packets.Subscribe, body)
+	if err != nil {
+		return err
+	}
+	reasons := make([]byte, 0, len(pk.Filters))
+	var retained []*subscription
+	for i := range pk.Filters {
+		sub, reason, err := c.newSubscription(&pk.Filters[i])
+		if err != nil {
+			return err
+		}
+		if sub == nil {
+			reasons = append(reasons, c.failure(reason))
+			continue
+		}
+		isNew, ok := c.sess.keep(sub, c.b.config().Session.Subscriptions)
+		if !ok {
+			reasons = append(reasons, c.failure(packets.ErrQuotaExceeded.Code))
+			continue
+		}
+		c.b.trie.subscribe(sub)
+		reasons = append(reasons, sub.qos)
+		if share, _, _ := cutShare(sub.filter); share == "" && (sub.handle == 0 || sub.handle == 1 && isNew) {
+			retained = append(retained, sub)
+		}
+	}
+	bt := c.batch()
+	bt.mark(c, c.send(suback(packets.Suback, c.v5, pk.PacketID, reasons)))
+	for _, sub := range retained {
+		c.b.sendRetained(bt, c, sub)
+	}
+	return nil
+}
+
+// failure is a SUBACK's reason as the client's protocol has it.
+func (c *conn) failure(reason byte) byte {
+	if c.v5 {
+		return reason
+	}
+	return 0x80
+}
+
+// newSubscription checks one filter; nil with a reason when it is refused.
+func (c *conn) newSubscription(f *packets.Subscription) (*subscription, byte, error) {
+	share, filter, ok := cutShare(f.Filter)
+	switch {
+	case f.RetainHandling == 3:
+		return nil, 0, packets.ErrProtocolViolation
+	case share != "" && f.NoLocal:
+		return nil, 0, packets.ErrProtocolViolationInvalidSharedNoLocal // [MQTT-3.8.3-4]
+	case !ok, !topic.ValidFilter(filter):
+		return nil, packets.ErrTopicFilterInvalid.Code, nil
+	case !c.grant.maySubscribe(f.Filter):
+		c.b.stats.denied.Add(1)
+		return nil, packets.ErrNotAuthorized.Code, nil
+	}
+	sub := &subscription{s: c.sess, filter: strings.Clone(f.Filter), noLocal: f.NoLocal, handle: f.RetainHandling}
+	sub.qos, sub.asSent = f.Qos, f.RetainAsPublished
+	if f.Identifier > 0 {
+		sub.ids = []uint32{uint32(f.Identifier)}
+	}
+	return sub, 0, nil
+}
+
+// keep enters sub into the session; ok is false when it has too many.
+func (s *session) keep(sub *subscription, most int) (isNew, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, had := s.subs[sub.filter]
+	if s.dead || !had && len(s.subs) >= most {
+		return false, false
+	}
+	if s.subs == nil {
+		s.subs = map[string]*subscription{}
+	}
+	s.subs[sub.filter] = sub
+	return !had, true
+}
+
+// unsubscribe takes an UNSUBSCRIBE [MQTT 5, 3.10].
+func (c *conn) unsubscribe(body []byte) error {
+	pk, err := c.decodeFilters(packets.Unsubscribe, body)
+	if err != nil {
+		return err
+	}
+	reasons := make([]byte, 0, len(pk.Filters))
+	for _, f := range pk.Filters {
+		c.sess.mu.Lock()
+		_, had := c.sess.subs[f.Filter]
+		delete(c.sess.subs, f.Filter)
+		c.sess.mu.Unlock()
+		if !had {
+			reasons = append(reasons, packets.CodeNoSubscriptionExisted.Code)
+			continue
+		}
+		c.b.trie.unsubscribe(c.sess, f.Filter)
+		reasons = append(reasons, 0)
+	}
+	c.batch().mark(c, c.send(suback(packets.Unsuback, c.v5, pk.PacketID, reasons)))
+	return nil
+}
+
+// decodeFilters reads a SUBSCRIBE or UNSUBSCRIBE and checks what mochi's
+// decoders let through.
+func (c *conn) decodeFilters(kind byte, body []byte) (*packets.Packet, error) {
+	pk := &packets.Packet{ProtocolVersion: 4, FixedHeader: packets.FixedHeader{Type: kind, Qos: 1, Remaining: len(body)}}
+	if c.v5 {
+		pk.ProtocolVersion = 5
+		if len(body) < 3 {
+			return nil, packets.ErrMalformedPacket
+		}
+		if _, err := checkProperties(body[2:], kind); err != nil {
+			return nil, err
+		}
+	}
+	err := decode(func() error {
+		if kind == packets.Subscribe {
+			return pk.SubscribeDecode(body)
+		}
+		return pk.UnsubscribeDecode(body)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case pk.PacketID == 0:
+		return nil, packets.ErrProtocolViolationNoPacketID
+	case len(pk.Filters) == 0:
+		return nil, packets.ErrProtocolViolationNoFilters
+	}
+	return pk, nil
+}
