@@ -228,3 +228,14 @@ func (c *conn) goodbye() error {
 	c.out = append(c.out, disconnect<<4, 0)
 	return errors.Join(c.flush(), c.nc.Close())
 }
+
+// Ping connects once, trying again until ctx ends, and leaves: the broker
+// accepts clients.
+func Ping(ctx context.Context, client Client) error {
+	d := dialer{Client: client, id: client.ID}
+	c, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return c.goodbye()
+}

@@ -1,0 +1,20 @@
+// Bench compares Tidegate with another MQTT broker, Debian's Mosquitto at its
+// best settings unless told otherwise, on one machine:
+//
+//	make build && go run ./build/bench          # about half an hour
+//	go run ./build/bench -short                 # some minutes
+//	go run ./build/bench -figures qos1,latency -rounds 9
+//
+// Machines are noisy and the brokers are measured on the same CPUs as the load,
+// so only ratios mean something. Every figure is measured in rounds; in a round
+// both brokers have their turn, one right after the other, in alternating order,
+// each started afresh with the same load. A third turn goes to a broker that
+// does nothing but acknowledge and copy, a process like the others: what the
+// generator reaches there is the limit of the generator.
+//
+// CPU is user and system time of the broker's process from /proc/PID/stat.
+// Counts of lost, duplicated and disordered messages are exact; package load
+// says how they are made. The cloud of the uplink figures is a Mosquitto behind
+// a proxy of our own; "away" means that the proxy refuses and cuts connections
+// while the cloud lives on, so that what the cloud loses is nobody's fault here.
+package main

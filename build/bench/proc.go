@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"tidegate/build/bench/load"
+)
+
+// process is one broker that runs for one measurement.
+type process struct {
+	cmd     *exec.Cmd
+	addr    string
+	ready   time.Duration // from the start to the first accepted CONNECT
+	stderr  string        // file with what it said
+	restart func(ctx context.Context) (*process, error)
+}
+
+// spawn starts argv and waits until it accepts a CONNECT at addr.
+func spawn(ctx context.Context, dir, addr string, argv ...string) (*process, error) {
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p := &process{cmd: exec.Command(argv[0], argv[1:]...), addr: addr, stderr: log.Name()}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, log, log
+	p.restart = func(ctx context.Context) (*process, error) { return spawn(ctx, dir, addr, argv...) }
+	begin := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	err = load.Ping(ctx, load.Client{Addrs: []string{addr}, ID: "bench-first", Retry: time.Millisecond})
+	if err != nil {
+		said, _ := os.ReadFile(p.stderr)
+		return nil, errors.Join(fmt.Errorf("%s does not accept a client: %w\n%s", argv[0], err, tail(said)), p.kill())
+	}
+	p.ready = time.Since(begin)
+	return p, nil
+}
+
+func tail(b []byte) []byte { return b[max(0, len(b)-2000):] }
+
+// stop ends the process in an orderly way, in bounded time.
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	timer := time.AfterFunc(20*time.Second, func() { p.cmd.Process.Kill() })
+	defer timer.Stop()
+	err := p.cmd.Wait()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() < 0 && killedBy(exit) == syscall.SIGTERM {
+		return nil // it has no handler, or ends by the signal
+	}
+	if err != nil {
+		said, _ := os.ReadFile(p.stderr)
+		return fmt.Errorf("%s: %w\n%s", p.cmd.Path, err, tail(said))
+	}
+	return nil
+}
+
+func killedBy(e *exec.ExitError) syscall.Signal { return e.Sys().(syscall.WaitStatus).Signal() }
+
+// kill ends it as a crash would.
+func (p *process) kill() error {
+	if err := p.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	p.cmd.Wait() // the error says it was killed
+	return nil
+}
+
+// ticks is the unit of CPU time in /proc, USER_HZ, the same on every Linux that
+// Go runs on.
+const ticks = 100
+
+// cpu returns the CPU time, user and system, of all threads of a process and of
+// the children it waited for [proc(5), /proc/PID/stat, fields 14 to 17].
+func cpu(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // from field 3
+	var sum int64
+	for _, field := range fields[11:15] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return time.Duration(sum) * time.Second / ticks, nil
+}
+
+// resident returns the resident memory of a process in MB (10^6 bytes).
+func resident(pid int) (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kib * 1024 / 1e6, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+}
+
+// own returns the CPU time of the generator itself.
+func own() time.Duration {
+	var r syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &r) // cannot fail with these arguments
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// freePort returns an address that nothing listens on. Another process can take
+// it before the broker does; the run then fails and says so.
+func freePort() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
