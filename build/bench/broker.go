@@ -68,10 +68,12 @@ autosave_on_changes true
 autosave_interval 1000
 `
 
+// mosquittoBridge is MQTT 3.1.1: with 5 and no limit of messages in flight 2.0.11
+// sends a Receive Maximum of 0, which a broker must refuse.
 const mosquittoBridge = `
 connection up
 topic # out 1
-bridge_protocol_version mqttv50
+bridge_protocol_version mqttv311
 cleansession false
 notifications false
 try_private false
