@@ -66,6 +66,7 @@ func (h *Hardware) Run(ctx context.Context) error {
 	for i, r := range h.sensors {
 		wg.Go(func() { errs[i] = h.read(ctx, r) })
 	}
+	<-ctx.Done() // even when there are no sensors
 	wg.Wait()
 	return errors.Join(errs...)
 }

@@ -107,6 +107,21 @@ func TestSimulatedThermometerPublishesItsWave(t *testing.T) {
 	})
 }
 
+func TestWithoutSensorsItRunsUntilItIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := New(DefaultConfig(), Options{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		begin := time.Now()
+		if err := h.Run(ctx); err != nil || time.Since(begin) != time.Hour {
+			t.Errorf("got %v after %v, want to run for the hour", err, time.Since(begin))
+		}
+	})
+}
+
 // flaky answers every other time.
 type flaky struct {
 	turn   int
