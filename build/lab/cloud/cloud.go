@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
-	"time"
 
 	"tidegate/build/lab/proc"
 )
@@ -20,19 +18,21 @@ const Size = 3
 type Cloud struct {
 	Kind    string
 	Nodes   []*Node
-	Cluster bool // a client finds its session on every node
+	Cluster bool   // a client finds its session on every node
+	Record  string // the file of accepted messages, of a stand-in cloud; else empty
 
 	helpers []*proc.Process // what the nodes need besides themselves
 }
 
 // Kinds returns the kinds that Open knows.
-func Kinds() []string { return []string{"mosquitto", "rabbitmq"} }
+func Kinds() []string { return []string{"standin", "mosquitto", "rabbitmq"} }
 
 // Open starts a cloud and returns when every node has answered an MQTT
 // CONNECT. Its files go to dir. Output gets what the nodes print; it may be
 // nil. On an error nothing is left running.
 func Open(ctx context.Context, kind, dir string, output io.Writer) (*Cloud, error) {
 	make := map[string]func(context.Context, string) (*Cloud, error){
+		"standin":   newStandin,
 		"mosquitto": newMosquitto,
 		"rabbitmq":  newRabbitMQ,
 	}[kind]
@@ -115,7 +115,7 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	n.process = p
-	return p.Ready(ctx, n.answers)
+	return p.Ready(ctx, func(ctx context.Context) error { return Probe(ctx, n.Addr) })
 }
 
 // Process returns the node's process; nil before the first Start.
@@ -139,30 +139,4 @@ func (n *Node) with(do func(*proc.Process)) {
 	if p := n.Process(); p != nil {
 		do(p)
 	}
-}
-
-// answers connects as an MQTT 5 client and goes again.
-func (n *Node) answers(ctx context.Context) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", n.Addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return err
-	}
-	connect := "\x10\x16\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x09lab-probe" // clean start, 60 s
-	if _, err := io.WriteString(conn, connect); err != nil {
-		return err
-	}
-	var connack [5]byte // type, length, flags, reason code
-	if _, err := io.ReadFull(conn, connack[:4]); err != nil {
-		return err
-	}
-	if connack[0] != 0x20 || connack[3] != 0 {
-		return fmt.Errorf("%s answers % x to a CONNECT", n.Name, connack[:4])
-	}
-	_, err = io.WriteString(conn, "\xe0\x00")
-	return err
 }

@@ -112,7 +112,7 @@ func (c *client) expect(t *testing.T, first, last int) {
 // TestSeparate is what the kinds without sessions in common promise: each node
 // routes by itself, also after it was killed and came back.
 func TestSeparate(t *testing.T) {
-	for _, kind := range []string{"mosquitto"} {
+	for _, kind := range []string{"mosquitto", "standin"} {
 		t.Run(kind, func(t *testing.T) {
 			c := open(t, kind)
 			for round := range 2 {

@@ -3,7 +3,12 @@
 // started again.
 //
 //	kind        what it is                              sessions shared   needs
+//	standin     three separate edge brokers             no                nothing
 //	mosquitto   three separate Mosquittos               no                Debian's mosquitto
 //	rabbitmq    a cluster of three RabbitMQ 4 nodes,    yes               root, Debian's archive
 //	            sessions in quorum queues
+//
+// A stand-in node writes every message it accepts to a file before it
+// acknowledges it, so that a kill takes nothing from the account: what a
+// killed broker had accepted and not yet delivered is gone for subscribers.
 package cloud

@@ -16,6 +16,22 @@ type pair struct {
 	mu     sync.Mutex
 	server *net.TCPConn // nil until it is dialled
 	ended  bool
+	first  string // what the client sent first
+}
+
+func (c *pair) hello() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.first
+}
+
+// heard keeps what the client sent first.
+func (c *pair) heard(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.first == "" {
+		c.first = string(b)
+	}
 }
 
 // attach takes the server's connection; false when the pair was cut meanwhile.
@@ -72,6 +88,9 @@ func (p *Proxy) pump(c *pair, from, to *net.TCPConn, up bool, count *atomic.Int6
 		b := make([]byte, 16<<10)
 		n, err := from.Read(b)
 		if n > 0 {
+			if up {
+				c.heard(b[:n])
+			}
 			f, _ := p.now()
 			select {
 			case chunks <- chunk{b[:n], time.Now().Add(f.Delay)}:

@@ -87,6 +87,18 @@ func (p *Proxy) Open() int {
 	return len(p.pairs)
 }
 
+// Greetings returns the first bytes that the client of each open connection
+// sent: with MQTT its CONNECT, so that a test can tell whose connection it is.
+func (p *Proxy) Greetings() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []string
+	for c := range p.pairs {
+		all = append(all, c.hello())
+	}
+	return all
+}
+
 // Set makes f the state of the network, for open connections too.
 func (p *Proxy) Set(f Fault) error {
 	p.mu.Lock()

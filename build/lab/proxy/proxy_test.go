@@ -105,6 +105,9 @@ func TestPass(t *testing.T) {
 	p := start(t, echo(t))
 	conn := dial(t, p)
 	say(t, conn, "hello")
+	if got := p.Greetings(); len(got) != 1 || got[0] != "hello" {
+		t.Errorf("greetings: got %q, want [hello]", got)
+	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
