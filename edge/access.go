@@ -200,6 +200,20 @@ func (g *grant) maySubscribe(filter string) bool {
 	return false
 }
 
+// allowed says whether a client with this grant may come back to the session:
+// as the user who began it, with every subscription still permitted. A client
+// id is no secret, and what is queued was meant for someone with those rights.
+func (s *session) allowed(g *grant) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for filter := range s.subs {
+		if !g.maySubscribe(filter) {
+			return false
+		}
+	}
+	return s.user == g.user
+}
+
 // covers says whether every topic name that the valid filter inner matches is
 // matched by the valid filter outer too.
 func covers(outer, inner string) bool {

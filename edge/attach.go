@@ -217,7 +217,7 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) error {
 			old.takeOver()
 			<-old.done
 		}
-		if pk.Connect.Clean || !s.revive() {
+		if pk.Connect.Clean || !s.allowed(c.grant) || !s.revive() {
 			c.b.endSession(s)
 			s = nil
 		}
@@ -225,6 +225,7 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) error {
 	present := s != nil
 	if s == nil {
 		s = newSession(c.b, id)
+		s.user = c.grant.user
 		c.b.seatSession(seat, s)
 	}
 	c.b.back(s)

@@ -13,6 +13,7 @@ import (
 type session struct {
 	b      *Broker
 	id     string
+	user   string               // who began it, and alone may come back to it; "" for an anonymous client
 	conn   atomic.Pointer[conn] // nil while the client is away; stored under mu
 	queued atomic.Int32         // deliveries that wait, for those without mu
 	stuck  atomic.Bool          // a publisher waited in vain for queued to go down

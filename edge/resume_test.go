@@ -1,0 +1,56 @@
+package edge
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// Who comes back with another's client id, or with fewer permissions than when
+// it subscribed, gets a new session and nothing of what was queued.
+func TestSessionsBelongToTheirUser(t *testing.T) {
+	entry := func(name, filter string) string {
+		return "[[user]]\nname = \"" + name + "\"\npassword = \"" + cheapHash("pw") + "\"\npublish = [\"#\"]\nsubscribe = [\"" + filter + "\"]\n"
+	}
+	for _, c := range []struct {
+		what, user, after string // after: the users file when the client comes back
+		present           bool
+	}{
+		{"the same user", "ann", entry("ann", "a/#") + entry("bob", "#"), true},
+		{"the same user with other rights that suffice", "ann", entry("ann", "#") + entry("bob", "#"), true},
+		{"another user", "bob", entry("ann", "a/#") + entry("bob", "#"), false},
+		{"the same user with fewer rights", "ann", entry("ann", "b/#") + entry("bob", "#"), false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			path := replaceFile(t, filepath.Join(t.TempDir(), "users.toml"), []byte(entry("ann", "a/#")+entry("bob", "#")))
+			b := startBroker(t, Options{}, func(cfg *Config) { cfg.Access.UsersFile = path })
+			p := connect(t, b, "dev", user("ann", "pw"), resume(), expiry(3600))
+			if got := p.subscribe(sub{filter: "a/+", qos: 1}); got[0] != 1 {
+				t.Fatalf("SUBACK: got %#x", got)
+			}
+			p.bye()
+			from := connect(t, b, "from", user("bob", "pw"))
+			from.publish("a/x", "for ann", 1)
+			replaceFile(t, path, []byte(c.after))
+			if err := b.Reload(*b.config()); err != nil {
+				t.Fatal(err)
+			}
+			p = dial(t, b)
+			if got := p.connect("dev", user(c.user, "pw"), resume(), expiry(3600)); got.ReasonCode != 0 || got.SessionPresent != c.present {
+				t.Fatalf("CONNACK: got %#x, session present %v, want %v", got.ReasonCode, got.SessionPresent, c.present)
+			}
+			if c.present {
+				p.message("a/x", "for ann")
+			} else {
+				p.nothing()
+			}
+			from.publish("a/y", "later", 0)
+			if c.present {
+				p.message("a/y", "later")
+			} else {
+				p.nothing()
+			}
+			p.bye()
+			from.bye()
+		})
+	}
+}
