@@ -45,7 +45,7 @@ var figures = []figure{
 		run:     local(func(r *run) ([]float64, error) { return r.fanIn(1, 5000) }),
 	},
 	{
-		name: "fanout", about: "1 publisher to 200 subscribers, QoS 0, flat out until all is there", null: true, flat: true,
+		name: "fanout", about: "1 publisher (QoS 1, window 20) to 200 subscribers (QoS 0), flat out", null: true, flat: true,
 		columns: []column{{name: "delivered/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "lost", count: true}},
 		run:     local((*run).fanOut),
 	},
@@ -110,7 +110,7 @@ func (r *run) flood() ([]float64, error) {
 	if err := r.subscribe(r.broker.addr, 1, 0, nil); err != nil {
 		return nil, err
 	}
-	m, report, err := r.all(load.FleetConfig{Clients: 50, QoS: 0, Count: r.scaled(50_000), Size: payload})
+	m, report, err := r.all(load.FleetConfig{Clients: 50, QoS: 0, Count: r.scaled(100_000), Size: payload})
 	return []float64{m.perSecond, m.cpu, gone(report)}, err
 }
 
@@ -118,7 +118,7 @@ func (r *run) fanOut() ([]float64, error) {
 	if err := r.subscribe(r.broker.addr, 200, 0, nil); err != nil {
 		return nil, err
 	}
-	m, report, err := r.all(load.FleetConfig{QoS: 0, Count: r.scaled(500), Size: payload})
+	m, report, err := r.steady(load.FleetConfig{QoS: 1, Window: 20, Size: payload})
 	return []float64{m.perSecond, m.cpu, gone(report)}, err
 }
 

@@ -28,7 +28,7 @@ func absolute(path string) string {
 type result struct {
 	figure              figure
 	subject, peer, null [][]float64 // by round and column
-	share               []float64   // of the CPU that the generator used while subject and peer were measured
+	share, others       []float64   // of the CPU that the generator, and everything else, used while subject and peer were measured
 }
 
 // measure runs all rounds. Whatever it got before an error it returns too.
@@ -56,13 +56,13 @@ func measure(ctx context.Context, o options) ([]result, error) {
 				turns = append(turns, turn{null, &res.null})
 			}
 			for _, t := range turns {
-				values, share, err := once(ctx, o, f, t.broker, round)
+				r, values, err := once(ctx, o, f, t.broker, round)
 				if err != nil {
 					return results, fmt.Errorf("%s of %s: %w", f.name, t.broker.name, err)
 				}
 				*t.into = append(*t.into, values)
-				if t.into != &res.null {
-					res.share = append(res.share, share)
+				if t.into != &res.null && r.share > 0 {
+					res.share, res.others = append(res.share, r.share), append(res.others, r.others)
 				}
 			}
 		}
@@ -77,26 +77,26 @@ type turn struct {
 }
 
 // once measures one figure of one broker, in a directory of its own.
-func once(ctx context.Context, o options, f figure, b broker, round int) (values []float64, share float64, err error) {
+func once(ctx context.Context, o options, f figure, b broker, round int) (r *run, values []float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	dir, err := os.MkdirTemp(o.keep, fmt.Sprintf("bench-%s-%s-%d-", f.name, b.name, round))
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if o.keep == "" {
 		defer os.RemoveAll(dir)
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	begin := time.Now()
-	r := newRun(ctx, dir, nil, o)
+	r = newRun(ctx, dir, nil, o)
 	values, err = f.run(ctx, b, r)
 	err = errors.Join(err, r.close())
 	if r.broker != nil {
 		err = errors.Join(err, r.broker.stop())
 	}
 	fmt.Fprintf(os.Stderr, "round %d %-9s %-10s %5.1fs %v\n", round+1, f.name, b.name, time.Since(begin).Seconds(), values)
-	return values, r.share, err
+	return r, values, err
 }

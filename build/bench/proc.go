@@ -81,20 +81,52 @@ func (p *process) kill() error {
 	return nil
 }
 
-// ticks is the unit of CPU time in /proc, USER_HZ, the same on every Linux that
-// Go runs on.
+// ticks is the unit of CPU time in /proc/*/stat, USER_HZ, the same on every
+// Linux that Go runs on.
 const ticks = 100
 
-// cpu returns the CPU time, user and system, of all threads of a process and of
-// the children it waited for [proc(5), /proc/PID/stat, fields 14 to 17].
+// cpu returns the CPU time, user and system, of all threads of a process: to
+// the nanosecond from /proc/PID/task/*/schedstat where the kernel has it, else
+// in hundredths of a second from /proc/PID/stat, fields 14 and 15 [proc(5)].
 func cpu(pid int) (time.Duration, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	for _, task := range tasks {
+		b, err := os.ReadFile(task)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has ended
+		}
+		ns, err := firstNumber(string(b), err)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(ns)
+	}
+	if len(tasks) > 0 {
+		return sum, nil
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
 	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // from field 3
+	return hundredths(fields[11:13])
+}
+
+func firstNumber(line string, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(line, " ")
+	return strconv.ParseInt(first, 10, 64)
+}
+
+func hundredths(fields []string) (time.Duration, error) {
 	var sum int64
-	for _, field := range fields[11:15] {
+	for _, field := range fields {
 		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
 			return 0, err
@@ -102,6 +134,22 @@ func cpu(pid int) (time.Duration, error) {
 		sum += n
 	}
 	return time.Duration(sum) * time.Second / ticks, nil
+}
+
+// machine returns the CPU time that everything on this machine used so far:
+// all of the first line of /proc/stat but idle and iowait. What the hypervisor
+// took away (steal) counts: we did not have it.
+func machine() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal
+	if len(fields) < 9 {
+		return 0, fmt.Errorf("/proc/stat begins with %q", line)
+	}
+	return hundredths([]string{fields[1], fields[2], fields[3], fields[6], fields[7], fields[8]})
 }
 
 // resident returns the resident memory of a process in MB (10^6 bytes).

@@ -19,7 +19,9 @@ type run struct {
 	broker *process
 	ledger *load.Ledger
 	subs   []*load.Subscriber
+	clouds []*cloud
 	share  float64 // of the machine's CPU time that the generator used while measured
+	others float64 // and all but the generator, the broker and its clouds
 
 	group  sync.WaitGroup
 	cancel context.CancelFunc
@@ -111,11 +113,24 @@ type reading struct {
 	at       time.Time
 	received int64
 	cpu, own time.Duration
+	clouds   time.Duration
+	machine  time.Duration
 }
 
-func (r *run) read() (reading, error) {
-	used, err := cpu(r.broker.cmd.Process.Pid)
-	return reading{time.Now(), r.received(), used, own()}, err
+func (r *run) read() (now reading, err error) {
+	now.at, now.received, now.own = time.Now(), r.received(), own()
+	if now.cpu, err = cpu(r.broker.cmd.Process.Pid); err != nil {
+		return now, err
+	}
+	for _, c := range r.clouds {
+		used, err := cpu(c.process.cmd.Process.Pid)
+		if err != nil {
+			return now, err
+		}
+		now.clouds += used
+	}
+	now.machine, err = machine()
+	return now, err
 }
 
 // measured is what happened between two readings.
@@ -129,7 +144,9 @@ func (r *run) between(a, b reading) (measured, error) {
 	if n == 0 {
 		return measured{}, errors.New("no message was received while it was measured")
 	}
-	r.share = (b.own - a.own).Seconds() / wall / cores
+	all := b.at.Sub(a.at).Seconds() * cores
+	r.share = (b.own - a.own).Seconds() / all
+	r.others = max(0, (b.machine-a.machine-(b.own-a.own)-(b.cpu-a.cpu)-(b.clouds-a.clouds)).Seconds()/all)
 	return measured{n / wall, (b.cpu - a.cpu).Seconds() / n * 1e5}, nil
 }
 
@@ -187,8 +204,9 @@ func (r *run) all(cfg load.FleetConfig) (measured, load.Report, error) {
 		return measured{}, load.Report{}, err
 	}
 	report := r.ledger.Report()
-	end.at = time.Now().Add(report.Last - r.ledger.Now())
 	m, err := r.between(begin, end)
+	waited := r.ledger.Now() - report.Last // after the last arrival, until drained saw it
+	m.perSecond *= 1 + waited.Seconds()/(time.Since(begin.at)-waited).Seconds()
 	return m, report, err
 }
 

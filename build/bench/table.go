@@ -34,6 +34,7 @@ func render(o options, results []result) string {
 	for _, r := range results {
 		fmt.Fprintf(&b, "  %-9s %s, %d rounds\n", r.figure.name, r.figure.about, min(len(r.subject), len(r.peer)))
 	}
+	b.WriteString(noise(results))
 	b.WriteString(calibration(results))
 	return b.String()
 }
@@ -94,6 +95,18 @@ func sum(values []float64) (total float64) {
 		total += v
 	}
 	return total
+}
+
+// noise says how much of the machine others took meanwhile.
+func noise(results []result) string {
+	var all []float64
+	for _, r := range results {
+		all = append(all, r.others...)
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Everything else on this machine took %.0f %% of its CPU meanwhile, in the worst turn %.0f %%.\n", 100*median(all), 100*slices.Max(all))
 }
 
 // calibration says how far the generator itself is from its limits: what it

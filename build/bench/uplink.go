@@ -27,36 +27,36 @@ func (c *cloud) stop() error {
 	return c.process.kill()
 }
 
-// clouds starts n separate brokers; together they feed one consumer.
-func (r *run) clouds(ctx context.Context, n int) (all []*cloud, consumer *load.Consumer, err error) {
+// startClouds starts n separate brokers; together they feed one consumer.
+func (r *run) startClouds(ctx context.Context, n int) (consumer *load.Consumer, err error) {
 	consumer = r.ledger.Consumer()
 	for i := range n {
 		dir := filepath.Join(r.dir, fmt.Sprint("cloud", i))
 		if err := os.Mkdir(dir, 0o700); err != nil {
-			return all, nil, err
+			return nil, err
 		}
 		p, err := mosquitto(mosquittoPath).start(ctx, dir, remote{})
 		if err != nil {
-			return all, nil, err
+			return nil, err
 		}
 		g, err := newGate(p.addr)
 		if err != nil {
-			return all, nil, errors.Join(err, p.kill())
+			return nil, errors.Join(err, p.kill())
 		}
-		all = append(all, &cloud{p, g})
+		r.clouds = append(r.clouds, &cloud{p, g})
 		if err := r.subscribe(p.addr, 1, 1, consumer); err != nil {
-			return all, nil, err
+			return nil, err
 		}
 	}
-	return all, consumer, nil
+	return consumer, nil
 }
 
 // withUplink starts n clouds and the broker in front of them, calls measure as
 // soon as messages get through, and stops the clouds.
-func withUplink(ctx context.Context, b broker, r *run, n int, durable bool, measure func(all []*cloud, c *load.Consumer) ([]float64, error)) (values []float64, err error) {
-	all, consumer, err := r.clouds(ctx, n)
+func withUplink(ctx context.Context, b broker, r *run, n int, durable bool, measure func(c *load.Consumer) ([]float64, error)) (values []float64, err error) {
+	consumer, err := r.startClouds(ctx, n)
 	defer func() {
-		for _, c := range all {
+		for _, c := range r.clouds {
 			err = errors.Join(err, c.stop())
 		}
 	}()
@@ -64,7 +64,7 @@ func withUplink(ctx context.Context, b broker, r *run, n int, durable bool, meas
 		return nil, err
 	}
 	up := remote{durable: durable}
-	for _, c := range all {
+	for _, c := range r.clouds {
 		up.endpoints = append(up.endpoints, c.gate.addr)
 	}
 	if r.broker, err = b.start(ctx, r.dir, up); err != nil {
@@ -73,7 +73,7 @@ func withUplink(ctx context.Context, b broker, r *run, n int, durable bool, meas
 	if err := r.through(consumer); err != nil {
 		return nil, err
 	}
-	return measure(all, consumer)
+	return measure(consumer)
 }
 
 // through sends a few messages until one gets to the cloud.
@@ -98,7 +98,7 @@ func (r *run) through(consumer *load.Consumer) error {
 }
 
 func uplink(ctx context.Context, b broker, r *run) ([]float64, error) {
-	return withUplink(ctx, b, r, 1, false, func([]*cloud, *load.Consumer) ([]float64, error) {
+	return withUplink(ctx, b, r, 1, false, func(*load.Consumer) ([]float64, error) {
 		m, report, err := r.all(load.FleetConfig{Clients: 50, QoS: 1, Window: 20, Count: r.scaled(40_000), Size: payload})
 		return []float64{m.perSecond, m.cpu, float64(report.Lost), float64(report.Disorder)}, err
 	})
@@ -108,7 +108,7 @@ func uplink(ctx context.Context, b broker, r *run) ([]float64, error) {
 // kills the broker in the middle of that and starts it again.
 func outage(crash bool) func(context.Context, broker, *run) ([]float64, error) {
 	return func(ctx context.Context, b broker, r *run) ([]float64, error) {
-		return withUplink(ctx, b, r, 1, true, func(all []*cloud, consumer *load.Consumer) ([]float64, error) {
+		return withUplink(ctx, b, r, 1, true, func(consumer *load.Consumer) ([]float64, error) {
 			away := 20 * time.Second
 			if r.short {
 				away = 3 * time.Second
@@ -119,7 +119,7 @@ func outage(crash bool) func(context.Context, broker, *run) ([]float64, error) {
 			}, r.ledger)
 			done := make(chan error, 1)
 			go func() { done <- fleet.Run(r.ctx) }()
-			a, err := r.disturb(ctx, all[0].gate, away, crash)
+			a, err := r.disturb(ctx, r.clouds[0].gate, away, crash)
 			if err != nil {
 				r.cancel()
 				return nil, errors.Join(err, <-done)
@@ -182,7 +182,7 @@ func (r *run) disturb(ctx context.Context, g *gate, away time.Duration, crash bo
 // way of a message is the silence of its topic; other topics may go through the
 // other node and never fall silent.
 func failover(ctx context.Context, b broker, r *run) ([]float64, error) {
-	return withUplink(ctx, b, r, 2, false, func(all []*cloud, consumer *load.Consumer) ([]float64, error) {
+	return withUplink(ctx, b, r, 2, false, func(consumer *load.Consumer) ([]float64, error) {
 		fleet := load.NewFleet(load.FleetConfig{
 			Client: load.Client{Addrs: []string{r.broker.addr}}, Clients: 10, Topics: 4, QoS: 1, Window: 200, Rate: outageRate, Size: payload, CatchUp: -1,
 		}, r.ledger)
@@ -193,7 +193,7 @@ func failover(ctx context.Context, b broker, r *run) ([]float64, error) {
 		if r.subs[1].Received() > r.subs[0].Received() {
 			dead = 1
 		}
-		all[dead].gate.close()
+		r.clouds[dead].gate.close()
 		if !r.short {
 			err = errors.Join(err, r.sleep(7*time.Second))
 		}
