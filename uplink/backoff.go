@@ -1,0 +1,44 @@
+package uplink
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	backoffBase = 100 * time.Millisecond
+	stableSpell = 10 * time.Second // a connection that lasted so long forgives its endpoint's failures
+)
+
+// delay is the pause before the next try of an endpoint that failed so many
+// times in a row: full jitter, chance (0 to 1) times a limit that doubles from
+// backoffBase to most.
+func delay(failures int, most time.Duration, chance float64) time.Duration {
+	if failures <= 0 {
+		return 0
+	}
+	limit := most
+	if shift := failures - 1; shift < 20 {
+		limit = min(backoffBase<<shift, most)
+	}
+	return time.Duration(chance * float64(limit))
+}
+
+// trouble is what a link remembers of one endpoint.
+type trouble struct {
+	failures int
+	until    time.Time // not tried before
+}
+
+func (t *trouble) failed(now time.Time, most time.Duration) {
+	t.failures++
+	t.until = now.Add(delay(t.failures, most, rand.Float64()))
+}
+
+// lost notes the end of a connection that lasted so long.
+func (t *trouble) lost(now time.Time, lasted, most time.Duration) {
+	if lasted >= stableSpell {
+		t.failures = 0
+	}
+	t.failed(now, most)
+}

@@ -1,0 +1,79 @@
+package uplink
+
+import (
+	"time"
+
+	"tidegate/internal/conf"
+	"tidegate/uplink/spool"
+)
+
+// Config is one [[uplink]] of the configuration: one cloud. Start from
+// DefaultConfig, so that what the file leaves out has its default.
+type Config struct {
+	Name      string   `toml:"name"`      // for logs, numbers and the folder of the spool
+	Endpoints []string `toml:"endpoints"` // mqtt://host[:1883] or mqtts://host[:8883]
+	Links     int      `toml:"links"`     // up links; the down link comes on top when there are down routes
+	ClientID  string   `toml:"client-id"` // prefix of the links' client ids; "" for the gateway's id
+
+	User         string `toml:"user"`
+	PasswordFile string `toml:"password-file"`
+	CAFile       string `toml:"ca-file"`   // PEM; "" for the system's
+	CertFile     string `toml:"cert-file"` // PEM; with KeyFile, for clouds that ask for a client certificate
+	KeyFile      string `toml:"key-file"`
+
+	KeepAlive      conf.Duration `toml:"keepalive"`
+	ConnectTimeout conf.Duration `toml:"connect-timeout"` // TCP, TLS and CONNACK together
+	AckTimeout     conf.Duration `toml:"ack-timeout"`     // least time before a PUBACK counts as late; grows with the round trip
+	Patience       conf.Duration `toml:"patience"`        // how long a node may answer pings and acknowledge nothing
+	ReconnectMax   conf.Duration `toml:"reconnect-max"`   // most time between two tries of one endpoint
+	DrainTimeout   conf.Duration `toml:"drain-timeout"`   // at stop, for the PUBACKs of what is in flight
+
+	InFlight      int       `toml:"in-flight"`       // messages per link; the cloud's Receive Maximum may be less
+	InFlightBytes conf.Size `toml:"in-flight-bytes"` // per link; one message always fits
+	MaxPacket     conf.Size `toml:"max-packet"`      // largest packet taken from the cloud
+
+	Placement     string        `toml:"placement"`      // round-robin, random, sticky
+	Cluster       bool          `toml:"cluster"`        // false: separate brokers, which share no sessions
+	SessionExpiry conf.Duration `toml:"session-expiry"` // of the down link, in a cluster
+	LoopGuard     bool          `toml:"loop-guard"`     // send the message id, and drop what comes down with the gateway's own
+
+	Up    []Up         `toml:"up"`
+	Down  []Down       `toml:"down"`
+	Spool spool.Config `toml:"spool"`
+}
+
+// Up is a route from the edge to the cloud. The first route whose filter
+// matches a topic carries it; what matches none stays at home.
+type Up struct {
+	Filter string `toml:"filter"` // local topics
+	Strip  string `toml:"strip"`  // prefix taken off the topic; the filter must begin with it
+	Add    string `toml:"add"`    // prefix put in front after that
+	QoS    *int   `toml:"qos"`    // most; 0 or 1, 1 when left out. QoS 2 always goes up as 1, with its id
+	Retain string `toml:"retain"` // keep (default) or clear
+	Class  string `toml:"class"`  // urgent, normal (default) or bulk
+}
+
+// Down is a route from the cloud to the edge: a subscription of the down link.
+type Down struct {
+	Filter string `toml:"filter"` // cloud topics
+	Strip  string `toml:"strip"`  // prefix taken off the topic; the filter must begin with it
+	Add    string `toml:"add"`    // prefix put in front after that
+	QoS    *int   `toml:"qos"`    // of the subscription; 0 or 1, 1 when left out
+	Retain string `toml:"retain"` // keep (default) or clear
+}
+
+// DefaultConfig returns the defaults. It has no endpoints and no routes.
+func DefaultConfig() Config {
+	return Config{
+		Name: "cloud", Links: 2,
+		KeepAlive:      conf.Duration(15 * time.Second),
+		ConnectTimeout: conf.Duration(5 * time.Second),
+		AckTimeout:     conf.Duration(time.Second),
+		Patience:       conf.Duration(30 * time.Second),
+		ReconnectMax:   conf.Duration(5 * time.Second),
+		DrainTimeout:   conf.Duration(2 * time.Second),
+		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20,
+		Placement: RoundRobin, Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
+		Spool: spool.DefaultConfig(),
+	}
+}

@@ -1,0 +1,262 @@
+package uplink
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+	"golang.org/x/sys/unix"
+)
+
+// endpoint is one address of the cloud.
+type endpoint struct {
+	url  string // for people and for placement; without password
+	host string // host:port, resolved at every dial
+	name string // for TLS
+	tls  bool
+}
+
+// parseEndpoint reads mqtt://host[:1883] or mqtts://host[:8883].
+func parseEndpoint(s string) (endpoint, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return endpoint{}, errors.New("it is not a URL")
+	}
+	e := endpoint{name: u.Hostname()}
+	port := u.Port()
+	switch u.Scheme {
+	case "mqtt", "tcp":
+		port = or(port, "1883")
+	case "mqtts", "ssl", "tls":
+		port, e.tls = or(port, "8883"), true
+	case "ws", "wss":
+		return endpoint{}, errors.New("MQTT over WebSocket is not supported yet; use the node's mqtt or mqtts port")
+	default:
+		return endpoint{}, errors.New("begin it with mqtt:// or mqtts://")
+	}
+	switch {
+	case e.name == "":
+		return endpoint{}, errors.New("the host is missing")
+	case u.User != nil:
+		return endpoint{}, errors.New("put the name into user and the password into password-file")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "":
+		return endpoint{}, errors.New("MQTT over TCP has no path: take it off")
+	}
+	e.host = net.JoinHostPort(e.name, port)
+	e.url = u.Scheme + "://" + u.Host
+	return e, nil
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// tlsConfig reads the certificates. They are read again for each connection,
+// so that renewed ones are taken without a restart.
+func (c Config) tlsConfig(name string) (*tls.Config, error) {
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := c.pair()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, RootCAs: roots, Certificates: pair}, nil
+}
+
+// roots returns nil for the system's.
+func (c Config) roots() (*x509.CertPool, error) {
+	if c.CAFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read ca-file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca-file %s has no certificate in PEM", c.CAFile)
+	}
+	return pool, nil
+}
+
+func (c Config) pair() ([]tls.Certificate, error) {
+	if c.CertFile == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read cert-file and key-file: %w", err)
+	}
+	return []tls.Certificate{pair}, nil
+}
+
+// dial opens the connection below MQTT.
+func dial(ctx context.Context, c Config, e endpoint) (net.Conn, error) {
+	d := net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			ms := int(max(c.KeepAlive.Std(), 5*time.Second) / time.Millisecond)
+			if cerr := raw.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+			}); cerr != nil {
+				return cerr
+			}
+			return err
+		},
+	}
+	nc, err := d.DialContext(ctx, "tcp", e.host)
+	if err != nil || !e.tls {
+		return nc, err
+	}
+	t, err := c.tlsConfig(e.name)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	tc := tls.Client(nc, t)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return tc, nil
+}
+
+// password reads the secret, without the newline that editors add.
+func (c Config) password() ([]byte, error) {
+	if c.PasswordFile == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("read password-file: %w", err)
+	}
+	return bytes.TrimRight(b, "\r\n"), nil
+}
+
+// limits are what the cloud said in its CONNACK [MQTT 5, 3.2.2.3].
+type limits struct {
+	present    bool // a session
+	receive    int  // unanswered messages
+	packet     int  // bytes; 0: no limit
+	qos        byte
+	retain     bool
+	keepAlive  time.Duration
+	serverKept bool // keepAlive is the cloud's wish
+}
+
+func readLimits(ca *packets.Connack, keepAlive time.Duration) limits {
+	l := limits{present: ca.SessionPresent, receive: 65535, qos: 2, retain: true, keepAlive: keepAlive}
+	p := ca.Properties
+	if p == nil {
+		return l
+	}
+	if p.ReceiveMaximum != nil {
+		l.receive = max(int(*p.ReceiveMaximum), 1)
+	}
+	if p.MaximumPacketSize != nil {
+		l.packet = int(min(*p.MaximumPacketSize, 1<<30))
+	}
+	if p.MaximumQOS != nil {
+		l.qos = *p.MaximumQOS
+	}
+	if p.RetainAvailable != nil {
+		l.retain = *p.RetainAvailable != 0
+	}
+	if p.ServerKeepAlive != nil {
+		l.keepAlive, l.serverKept = time.Duration(*p.ServerKeepAlive)*time.Second, true
+	}
+	return l
+}
+
+// client is one MQTT connection of a link: paho's client on our wire.
+type client struct {
+	*paho.Client
+	wire   *wire
+	ctl    *control
+	limits limits
+	health *health
+}
+
+// connect speaks CONNECT and CONNACK over nc. It closes nc when it fails.
+func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r role, within time.Duration, h *health) (*client, error) {
+	secret, err := c.password()
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	cp.KeepAlive = uint16(c.KeepAlive.Std() / time.Second)
+	cp.Username, cp.UsernameFlag = c.User, c.User != ""
+	cp.Password, cp.PasswordFlag = secret, len(secret) > 0
+	w := newWire(nc, r, int(c.MaxPacket))
+	ctl := &control{wire: w, role: r, keepAlive: c.KeepAlive.Std(), calls: map[uint16]chan<- packets.ControlPacket{}}
+	h.wire = w
+	pc := paho.NewClient(paho.ClientConfig{
+		Conn: w, Session: ctl, PingHandler: h, PacketTimeout: within, AuthHandler: noAuth{},
+		OnPublishReceived:  []func(paho.PublishReceived) (bool, error){}, // the wire takes them all
+		Router:             nil,
+		OnServerDisconnect: func(*paho.Disconnect) {},
+	})
+	ca, err := pc.Connect(ctx, cp)
+	if err != nil {
+		w.cut(err)
+		if ca != nil && ca.ReasonCode >= 0x80 {
+			return nil, refusal(ca)
+		}
+		if w.end != nil && !errors.Is(w.end, net.ErrClosed) {
+			err = w.end
+		}
+		return nil, fmt.Errorf("CONNECT: %w", err)
+	}
+	return &client{Client: pc, wire: w, ctl: ctl, limits: ctl.limits, health: h}, nil
+}
+
+// refusal puts a CONNACK's reason into words.
+func refusal(ca *paho.Connack) error {
+	s := connackReasons[ca.ReasonCode]
+	if s == "" {
+		s = "the cloud refuses the connection"
+	}
+	if ca.Properties != nil && ca.Properties.ReasonString != "" {
+		s += ": " + ca.Properties.ReasonString
+	}
+	return fmt.Errorf("%s (0x%02X)", s, ca.ReasonCode)
+}
+
+var connackReasons = map[byte]string{
+	0x84: "the cloud does not speak MQTT 5",
+	0x85: "the cloud does not accept the client id; look at client-id",
+	0x86: "the cloud does not accept the user name or password; look at user and password-file",
+	0x87: "the cloud does not authorize this client; look at user, password-file and the cloud's permissions",
+	0x88: "the cloud is unavailable",
+	0x89: "the cloud is busy",
+	0x8A: "the cloud has banned this client",
+	0x97: "the cloud's quota is exceeded",
+	0x9C: "the cloud asks to use another server",
+	0x9D: "the cloud has moved to another server",
+	0x9F: "the cloud limits the rate of connections",
+}
+
+// noAuth answers what the gateway never asked for; without it paho would call
+// a nil handler.
+type noAuth struct{}
+
+func (noAuth) Authenticate(*paho.Auth) *paho.Auth {
+	return &paho.Auth{ReasonCode: packets.AuthReauthenticate}
+}
+func (noAuth) Authenticated() {}

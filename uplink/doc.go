@@ -1,0 +1,62 @@
+// Package uplink carries messages from the edge to one MQTT 5 cloud and back,
+// over several connections, through the loss of any node.
+//
+//	Send -> route -> remap -> link by hash of the cloud topic -> spool.Push
+//	                                                               |
+//	              ticket <- spool.Ack <- PUBACK <- node <- link <- spool.Take
+//
+//	node -> down link -> loop guard -> route -> remap -> Options.Deliver
+//	          PUBACK <- in order of arrival <- ticket settled
+//
+// # Links and endpoints
+//
+// A link is an identity, an MQTT client id: "<gateway>-u0", "-u1" and so on
+// upwards, "<gateway>-d0" downwards. An endpoint is a place. A cloud topic
+// belongs to one up link for ever, so the order of a topic is the order of one
+// connection at a time, and a failover moves the link, never the topic. A
+// change of the number of links is the exception: the spool then drains what
+// it has before it goes on.
+//
+// An up link connects with clean start: the spool is its memory. What was in
+// flight when the connection ended is sent again first, in the same order, with
+// new packet ids and without the DUP flag, since the session is new. So a loss
+// costs at most one window of duplicates and never the order of first arrivals.
+// The down link asks for a session: in a cluster, commands sent while it moved
+// are delivered by the node it moved to. On separate brokers (cluster = false)
+// a session on one of them would be a trap, and none is asked for.
+//
+// # States of a link
+//
+//	            +---------------- every endpoint failed ----------------+
+//	            v                                                       |
+//	stopped -> connecting -> up <-> slow (late PUBACKs, pings answered) |
+//	            ^    |        |                                         |
+//	            |    +-- backoff <--------------------------------------+
+//	            +------------ lost: the next endpoint at once
+//	                          draining (the gateway stops, or the
+//	                          configuration changed) -> stopped or connecting
+//
+// A link is dead when TCP says so, when no PINGRESP comes to a ping that was
+// sent because PUBACKs are late (ack-timeout, more when the round trip is
+// long), because the connection was idle, or because another link lost the same
+// endpoint. A node that answers pings but acknowledges nothing is a slow cloud:
+// the link stays, for patience. Which endpoint is next is a pure function: the
+// one with the fewest other links of the gateway, then the order of placement.
+// The first round through the list is without pause; then each endpoint has
+// its own backoff with full jitter, forgiven after a stable spell.
+//
+// # Refusals
+//
+// PUBACK 0x80, 0x83, 0x97 and others that may change: the link waits until
+// everything in flight is answered, pauses, sends the refused messages again in
+// order, and opens its window slowly. Messages of the same topic that were
+// already in flight may have overtaken the refused one by then. 0x87, 0x90,
+// 0x95 and 0x99, and what exceeds the cloud's Maximum Packet Size: the spool
+// keeps the message among the dead letters and the stream goes on.
+//
+// # Caveats
+//
+// MQTT 5 only, over TCP and TLS; WebSocket comes later. QoS 2 crosses as QoS 1
+// with the message's id. Server Reference, return to a preferred endpoint, a
+// canary and presence come later. A link that moved stays where it is.
+package uplink

@@ -1,0 +1,185 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho/log"
+)
+
+// rtt is a smoothed round trip and its deviation [RFC 6298].
+type rtt struct{ mean, dev time.Duration }
+
+func (r *rtt) add(d time.Duration) {
+	if r.mean == 0 {
+		r.mean, r.dev = d, d/2
+		return
+	}
+	diff := max(r.mean-d, d-r.mean)
+	r.dev += (diff - r.dev) / 4
+	r.mean += (d - r.mean) / 8
+}
+
+// deadline is when an answer counts as late: from least up, to a minute at most.
+func (r rtt) deadline(least time.Duration) time.Duration {
+	return min(max(r.mean+4*r.dev, least), max(least, time.Minute))
+}
+
+// vitals are what a link shows of itself at one moment. Times are in ns on the
+// connection's clock.
+type vitals struct {
+	now      int64
+	oldest   int64 // when the oldest unanswered message was sent
+	inFlight int
+	read     int64 // last bytes in
+	written  int64 // last bytes out
+	suspect  bool  // another link lost this endpoint
+	allLate  bool  // the other links that have messages in flight are late too
+}
+
+// verdict is what to do about them.
+type verdict struct {
+	ping bool
+	late bool  // PUBACKs are late
+	slow bool  // and pings are answered: stay
+	dead error // leave
+}
+
+// watch judges one connection. It is a state machine without clock or I/O.
+type watch struct {
+	keepAlive time.Duration // 0: never ping for being idle
+	least     time.Duration // ack-timeout
+	patience  time.Duration
+	factor    int // of the deadline, doubled for a slow cloud; kept through moves
+
+	pinged   int64 // when; 0: no ping is out
+	looks    int   // since then: after a pause of this process the reader needs its turn
+	wait     time.Duration
+	cause    error
+	answered bool  // the last ping
+	due      int64 // when lateness is looked at again
+}
+
+var (
+	errSilent  = errors.New("acknowledgements are late and no PINGRESP comes")
+	errIdle    = errors.New("no PINGRESP")
+	errSuspect = errors.New("no PINGRESP, and another link lost this endpoint")
+	errStuck   = errors.New("it answers pings and acknowledges nothing")
+)
+
+const (
+	leastPingWait = 500 * time.Millisecond
+	idlePingWait  = 5 * time.Second
+)
+
+func (w *watch) judge(v vitals, r rtt) (out verdict) {
+	deadline := int64(r.deadline(w.least)) * int64(max(w.factor, 1))
+	out.late = v.inFlight > 0 && v.now-v.oldest > deadline
+	if w.pinged != 0 {
+		if v.read > w.pinged {
+			w.pinged, w.answered, w.due = 0, true, v.now+deadline
+		} else if w.looks++; w.looks >= 2 && v.now-w.pinged > int64(w.wait) {
+			out.dead = w.cause
+			return out
+		}
+	}
+	if !out.late {
+		w.due, w.answered = 0, false
+	}
+	out.slow = out.late && w.answered
+	if out.slow && v.now-v.oldest > max(w.limit(v.allLate), deadline) {
+		out.dead = errStuck
+		return out
+	}
+	if w.pinged != 0 {
+		return out
+	}
+	switch {
+	case out.late && v.now >= w.due:
+		w.wait, w.cause = max(leastPingWait, r.deadline(0)), errSilent
+		if v.allLate {
+			w.wait *= 4 // more likely the way to all of them than this node
+		}
+	case v.suspect:
+		w.wait, w.cause = max(2*leastPingWait, r.deadline(0)), errSuspect
+	case w.keepAlive > 0 && v.now-min(v.written, v.read) > int64(w.keepAlive)*3/4:
+		w.wait, w.cause = max(idlePingWait, 4*r.deadline(0)), errIdle
+	default:
+		return out
+	}
+	w.pinged, w.looks, out.ping = v.now, 0, true
+	return out
+}
+
+// limit is how long nothing may be acknowledged though pings are answered.
+func (w *watch) limit(allLate bool) int64 {
+	n := int64(w.patience) * int64(max(w.factor, 1))
+	if allLate {
+		n *= 4
+	}
+	return n
+}
+
+// health watches one connection. It is paho's pinger: paho runs it.
+type health struct {
+	link    *link
+	wire    *wire
+	suspect atomic.Bool
+	nudge   chan struct{}
+}
+
+const healthTick = 250 * time.Millisecond
+
+var pingreq = []byte{0xC0, 0}
+
+// Run judges until the connection ends. Its error ends the connection.
+func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
+	l := h.link
+	cfg := l.config()
+	w := watch{keepAlive: time.Duration(keepAlive) * time.Second, least: cfg.AckTimeout.Std(), patience: cfg.Patience.Std(), factor: int(l.factor.Load())}
+	tick := time.NewTicker(min(healthTick, max(w.least/4, 10*time.Millisecond)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.nudge:
+		case <-tick.C:
+		}
+		v := vitals{now: h.wire.clock(), read: h.wire.seen.Load(), written: h.wire.sent.Load(), suspect: h.suspect.Swap(false)}
+		v.oldest, v.inFlight = l.role.oldest()
+		v.allLate = l.up.allLate(l)
+		out := w.judge(v, l.roundTrip())
+		l.late.Store(out.late)
+		l.setSlow(out.slow)
+		if out.ping {
+			h.wire.trySend(pingreq) // a write that is stuck counts as a ping
+		}
+		if out.dead != nil {
+			if errors.Is(out.dead, errStuck) {
+				l.factor.Store(min(l.factor.Load()*2, 32))
+			}
+			h.wire.cut(out.dead)
+			return out.dead
+		}
+	}
+}
+
+// PacketSent, PacketReceived, PingResp and SetDebug are paho's; the wire's
+// clock knows what they would say.
+func (h *health) PacketSent()         {}
+func (h *health) PacketReceived()     {}
+func (h *health) PingResp()           {}
+func (h *health) SetDebug(log.Logger) {}
+
+// look makes Run judge now, with a ping.
+func (h *health) look() {
+	h.suspect.Store(true)
+	select {
+	case h.nudge <- struct{}{}:
+	default:
+	}
+}

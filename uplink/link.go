@@ -1,0 +1,349 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+)
+
+// The states of a link.
+const (
+	Connecting = "connecting" // an endpoint is dialled
+	Backoff    = "backoff"    // every endpoint failed; waiting for the next try
+	Connected  = "up"
+	Slow       = "slow"     // up; PUBACKs are late, pings are answered
+	Draining   = "draining" // takes nothing more, waits for PUBACKs
+	Stopped    = "stopped"
+)
+
+const (
+	offlineAfter = 250 * time.Millisecond // without a connection, before the spool is told
+	firstTry     = time.Second            // for each of several endpoints in the first round
+)
+
+// role is the direction of a link.
+type role interface {
+	plane
+	connect(Config) *paho.Connect
+	begin(w *wire, l limits)                    // CONNACK came, nothing else was read yet
+	serve(ctx context.Context, c *client) error // until the connection or ctx ends; it closes the connection
+	oldest() (sent int64, count int)            // unanswered, on the connection's clock
+	online(bool)                                // whether the link has a connection
+}
+
+// link is one stable client identity. It moves between endpoints.
+type link struct {
+	up    *Uplink
+	index int // among the uplink's links; the down link is the last
+	id    string
+	role  role
+	log   *slog.Logger
+
+	wake   chan struct{} // one slot
+	parked atomic.Bool   // the link's goroutine waits for wake
+	signal atomic.Bool   // there is work
+
+	factor    atomic.Int32 // of the ack deadline
+	late      atomic.Bool
+	mean, dev atomic.Int64 // round trip
+
+	trouble []trouble // by endpoint; the link's goroutine's
+	last    int       // endpoint of the last connection, -1 for none
+
+	sayMu sync.Mutex // orders what the role is told about being online
+	said  bool
+	have  bool // a connection
+
+	mu       sync.Mutex // guards what follows
+	state    string
+	cause    string
+	since    time.Time
+	place    int    // endpoint, -1 for none; written with Uplink.mu held too
+	at       string // its URL
+	health   *health
+	retire   context.CancelCauseFunc
+	attempts int64 // connections made
+	moves    int64 // to another endpoint than the last
+}
+
+var errRolled = errors.New("the configuration changed")
+
+func newLink(u *Uplink, index int, id string) *link {
+	l := &link{up: u, index: index, id: id, log: u.log.With("link", id), wake: make(chan struct{}, 1), last: -1, place: -1, said: true, state: Stopped, since: time.Now()}
+	l.factor.Store(1)
+	return l
+}
+
+func (l *link) config() Config { return l.up.settings.Load().cfg }
+
+// notify says that there is work. It never blocks, and costs no wake-up while
+// the link's goroutine runs.
+func (l *link) notify() {
+	if !l.signal.Load() {
+		l.signal.Store(true)
+	}
+	if l.parked.Load() && l.parked.CompareAndSwap(true, false) {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// park waits for notify, at most so long (0: for ever), or for one of the ends.
+func (l *link) park(ctx context.Context, gone <-chan struct{}, most time.Duration) {
+	l.parked.Store(true)
+	defer l.parked.Store(false)
+	if l.signal.Swap(false) {
+		return
+	}
+	var timer <-chan time.Time
+	if most > 0 {
+		t := time.NewTimer(most)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-l.wake:
+	case <-gone:
+	case <-ctx.Done():
+	case <-timer:
+	}
+	l.signal.Store(false)
+}
+
+// run keeps the link connected until ctx ends.
+func (l *link) run(ctx context.Context) {
+	defer l.set(Stopped, "")
+	for ctx.Err() == nil {
+		c, e := l.reach(ctx)
+		if c == nil {
+			return
+		}
+		began := time.Now()
+		sctx, retire := context.WithCancelCause(ctx)
+		l.connected(c, e, retire)
+		err := l.role.serve(sctx, c)
+		rolled := errors.Is(context.Cause(sctx), errRolled)
+		retire(nil)
+		l.disconnected()
+		if ctx.Err() != nil {
+			return
+		}
+		if rolled {
+			l.last = -1
+			l.set(Connecting, errRolled.Error())
+			continue
+		}
+		if time.Since(began) > 6*stableSpell && !errors.Is(err, errStuck) {
+			l.factor.Store(1)
+		}
+		l.lost(e, time.Since(began), err)
+	}
+}
+
+func (l *link) lost(e int, lasted time.Duration, err error) {
+	eps := l.up.settings.Load().endpoints
+	l.set(Connecting, err.Error())
+	if e < len(eps) {
+		l.log.Info("link lost", "endpoint", eps[e].url, "after", lasted.Round(time.Millisecond), "err", err)
+		l.trouble[e].lost(time.Now(), lasted, l.config().ReconnectMax.Std())
+	}
+	l.up.suspect(l, e)
+}
+
+// reach tries endpoints until one takes the link. The first round goes through
+// the list without a pause. It returns nil when ctx ends.
+func (l *link) reach(ctx context.Context) (*client, int) {
+	timer := time.AfterFunc(offlineAfter, l.sayOffline)
+	defer timer.Stop()
+	var tried []bool
+	var set *settings
+	for misses := 0; ctx.Err() == nil; {
+		if now := l.up.settings.Load(); now != set {
+			set, tried, misses = now, make([]bool, len(now.endpoints)), 0
+			l.adopt(set)
+			if l.last >= 0 && len(tried) > 1 {
+				tried[l.last] = true // last in the first round
+			}
+		}
+		e, wait := l.choose(set, tried)
+		if e < 0 {
+			l.set(Backoff, "")
+			sleep(ctx, wait, l.wake)
+			continue
+		}
+		l.set(Connecting, "")
+		within := set.cfg.ConnectTimeout.Std()
+		if len(tried) > 1 && misses < len(tried) {
+			within = min(within, firstTry)
+		}
+		c, err := l.try(ctx, set, e, within)
+		if err == nil {
+			return c, e
+		}
+		if ctx.Err() != nil {
+			return nil, 0
+		}
+		tried[e] = true
+		l.trouble[e].failed(time.Now(), set.cfg.ReconnectMax.Std())
+		if misses++; misses <= len(tried) {
+			l.log.Info("endpoint not reached", "endpoint", set.endpoints[e].url, "err", err)
+		}
+		l.set("", err.Error())
+		if misses == len(tried) {
+			l.sayOffline()
+		}
+	}
+	return nil, 0
+}
+
+// adopt takes over a list of endpoints.
+func (l *link) adopt(set *settings) {
+	if len(l.trouble) == len(set.endpoints) && l.last < len(set.endpoints) {
+		return
+	}
+	l.trouble, l.last = make([]trouble, len(set.endpoints)), -1
+}
+
+// choose returns the endpoint to try now, or -1 and how long to wait for one.
+func (l *link) choose(set *settings, tried []bool) (e int, wait time.Duration) {
+	all := true
+	for _, t := range tried {
+		all = all && t
+	}
+	if all {
+		clear(tried)
+	}
+	now := time.Now()
+	e = l.up.occupy(l, set, func(e int) bool { return !tried[e] && !l.trouble[e].until.After(now) })
+	if e >= 0 {
+		return e, 0
+	}
+	wait = time.Hour
+	for i, t := range l.trouble {
+		if !tried[i] {
+			wait = min(wait, t.until.Sub(now))
+		}
+	}
+	return -1, max(wait, time.Millisecond)
+}
+
+// try makes one connection.
+func (l *link) try(ctx context.Context, set *settings, e int, within time.Duration) (*client, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	nc, err := dial(ctx, set.cfg, set.endpoints[e])
+	if err != nil {
+		return nil, err
+	}
+	h := &health{link: l, nudge: make(chan struct{}, 1)}
+	cp := l.role.connect(set.cfg)
+	cp.ClientID = l.id
+	return connect(ctx, nc, set.cfg, cp, l.role, within, h)
+}
+
+func (l *link) connected(c *client, e int, retire context.CancelCauseFunc) {
+	set := l.up.settings.Load()
+	l.mu.Lock()
+	l.health, l.retire = c.health, retire
+	l.attempts++
+	if l.last >= 0 && l.last != e {
+		l.moves++
+	}
+	l.mu.Unlock()
+	l.last = e
+	l.set(Connected, "")
+	l.sayMu.Lock()
+	l.have, l.said = true, true
+	l.role.online(true)
+	l.sayMu.Unlock()
+	if e < len(set.endpoints) {
+		l.log.Info("link up", "endpoint", set.endpoints[e].url)
+	}
+}
+
+func (l *link) disconnected() {
+	l.late.Store(false)
+	l.mu.Lock()
+	l.health, l.retire = nil, nil
+	l.mu.Unlock()
+	l.sayMu.Lock()
+	l.have = false
+	l.sayMu.Unlock()
+}
+
+// sayOffline tells the role, once, unless there is a connection again.
+func (l *link) sayOffline() {
+	l.sayMu.Lock()
+	defer l.sayMu.Unlock()
+	if !l.have && l.said {
+		l.said = false
+		l.role.online(false)
+	}
+}
+
+// set notes a state, "" for the present one, and a cause, "" to keep the last
+// one while there is no connection.
+func (l *link) set(state, cause string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if state != "" && state != l.state {
+		l.state, l.since = state, time.Now()
+	}
+	if cause != "" || l.state == Connected || l.state == Stopped {
+		l.cause = cause
+	}
+}
+
+// complain shows a fault that does not end the connection.
+func (l *link) complain(text string) { l.set("", text) }
+
+func (l *link) setSlow(slow bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case slow && l.state == Connected:
+		l.state, l.cause, l.since = Slow, "acknowledgements are late, pings are answered", time.Now()
+	case !slow && l.state == Slow:
+		l.state, l.cause, l.since = Connected, "", time.Now()
+	}
+}
+
+func (l *link) roundTrip() rtt {
+	return rtt{time.Duration(l.mean.Load()), time.Duration(l.dev.Load())}
+}
+
+// end closes the connection of c and waits for its goroutines. It returns why
+// the connection ended.
+func (l *link) end(c *client, why error) error {
+	c.wire.cut(why)
+	<-c.Done()
+	return c.wire.end
+}
+
+// farewell sends DISCONNECT 0x00 and closes.
+func (l *link) farewell(c *client) {
+	c.wire.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+	c.Disconnect(&paho.Disconnect{})
+	<-c.Done()
+}
+
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-t.C:
+	}
+}
+
+// jitter spreads d over half to all of it.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }

@@ -1,0 +1,130 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// occupy picks an allowed endpoint for l, where the fewest other links are,
+// and notes that l is there. -1 when none is allowed.
+func (u *Uplink) occupy(l *link, set *settings, allowed func(int) bool) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	load := make([]int, len(set.endpoints))
+	for _, o := range u.links {
+		if o != l && o.place >= 0 && o.place < len(load) {
+			load[o.place]++
+		}
+	}
+	e := pick(set.orders[l.index], load, allowed)
+	if e >= 0 {
+		l.mu.Lock()
+		l.place, l.at = e, set.endpoints[e].url
+		l.mu.Unlock()
+	}
+	return e
+}
+
+// suspect makes the other links on endpoint e look whether it lives.
+func (u *Uplink) suspect(l *link, e int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, o := range u.links {
+		if o == l || o.place != e {
+			continue
+		}
+		o.mu.Lock()
+		if o.health != nil {
+			o.health.look()
+		}
+		o.mu.Unlock()
+	}
+}
+
+// allLate says whether there are other links with messages in flight, and all
+// of them are late.
+func (u *Uplink) allLate(l *link) bool {
+	some := false
+	for _, o := range u.links {
+		if o == l {
+			continue
+		}
+		if _, n := o.role.oldest(); n > 0 {
+			if !o.late.Load() {
+				return false
+			}
+			some = true
+		}
+	}
+	return some
+}
+
+// move installs settings with other endpoints, credentials or limits. The
+// links go over to them one by one.
+func (u *Uplink) move(set *settings) {
+	u.mu.Lock()
+	u.settings.Store(set)
+	for _, l := range u.links {
+		l.mu.Lock()
+		l.place = slices.IndexFunc(set.endpoints, func(e endpoint) bool { return e.url == l.at })
+		l.mu.Unlock()
+	}
+	u.mu.Unlock()
+	select {
+	case u.rolls <- struct{}{}:
+	default:
+	}
+}
+
+const rollWait = 10 * time.Second // for a link to be up again, before the next one goes
+
+// roll makes the links connect anew, one after the other, when move asks.
+func (u *Uplink) roll(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.rolls:
+		}
+		for _, l := range u.links {
+			l.rollTo(ctx)
+		}
+	}
+}
+
+// rollTo ends the link's connection after its in-flight messages, and waits
+// for the next one. A link without one takes the new settings by itself.
+func (l *link) rollTo(ctx context.Context) {
+	l.mu.Lock()
+	before, retire := l.attempts, l.retire
+	l.mu.Unlock()
+	if retire == nil {
+		return
+	}
+	retire(errRolled)
+	for until := time.Now().Add(rollWait); time.Now().Before(until) && ctx.Err() == nil; {
+		l.mu.Lock()
+		now := l.attempts
+		l.mu.Unlock()
+		if now > before {
+			return
+		}
+		sleep(ctx, 20*time.Millisecond, nil)
+	}
+}
+
+// sameConnection says whether a and b differ in nothing that a connection is
+// made with.
+func sameConnection(a, b Config) bool {
+	a.Up, a.Down, b.Up, b.Down = nil, nil, nil, nil
+	a.Spool, b.Spool = Config{}.Spool, Config{}.Spool
+	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
+}
+
+func (u *Uplink) settledNow() {
+	if u.opt.Settled != nil {
+		u.opt.Settled()
+	}
+}

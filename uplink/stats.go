@@ -1,0 +1,90 @@
+package uplink
+
+import (
+	"time"
+
+	"tidegate/uplink/spool"
+)
+
+// Stats are the numbers of one uplink. Counters run since the start.
+type Stats struct {
+	Name    string
+	Links   []LinkStats // the down link, if there is one, is the last
+	Routes  []RouteStats
+	NoRoute int64 // messages that matched no up route and stayed at home
+	Looped  int64 // messages that carried the gateway's own id: not sent up, not taken down
+	Spool   spool.Stats
+}
+
+// LinkStats are the numbers of one link.
+type LinkStats struct {
+	ID       string // client id
+	Down     bool
+	Endpoint string        // URL; "" when there is none
+	State    string        // connecting, backoff, up, slow, draining, stopped
+	Cause    string        // why it is not up, in words; "" when it is
+	Since    time.Time     // of the state
+	RTT      time.Duration // smoothed, of PUBLISH to PUBACK
+
+	InFlight   int   // sent up and unanswered; on the down link: received and not settled
+	Sent       int64 // PUBLISH packets, repetitions too
+	Acked      int64 // by the cloud; on the down link: to the cloud
+	Received   int64 // from the cloud
+	Resent     int64 // put back to be sent again, after a loss or a refusal
+	Retried    int64 // refused for now by the cloud
+	Refused    int64 // refused for good, or too large
+	Unknown    int64 // PUBACKs for nothing in flight
+	Unrouted   int64 // from the cloud, matching no down route
+	Reconnects int64 // connections after the first
+	Failovers  int64 // of those, to another endpoint than before
+}
+
+// RouteStats are the numbers of one route.
+type RouteStats struct {
+	Down     bool
+	Filter   string
+	Messages int64
+}
+
+// Stats returns the present numbers.
+func (u *Uplink) Stats() Stats {
+	s := Stats{Name: u.settings.Load().cfg.Name, NoRoute: u.noRoute.Load(), Looped: u.looped.Load(), Spool: u.spool.Stats()}
+	for _, l := range u.links {
+		ls := l.stats()
+		switch r := l.role.(type) {
+		case *upward:
+			ls.InFlight, _ = r.win.state()
+			ls.Sent, ls.Acked, ls.Resent = r.sent.Load(), r.acked.Load(), r.resent.Load()
+			ls.Retried, ls.Refused, ls.Unknown = r.retried.Load(), r.refused.Load(), r.unknown.Load()
+		case *downward:
+			ls.Down = true
+			ls.Received, ls.Acked, ls.Unrouted = r.received.Load(), r.acked.Load(), r.unrouted.Load()
+			s.Looped += r.looped.Load()
+			if box := r.box.Load(); box != nil {
+				ls.InFlight = box.waiting()
+			}
+		}
+		s.Links = append(s.Links, ls)
+	}
+	r := u.routes.Load()
+	for _, up := range r.up {
+		s.Routes = append(s.Routes, RouteStats{Filter: up.filter, Messages: up.count.Load()})
+	}
+	for _, down := range r.down {
+		s.Routes = append(s.Routes, RouteStats{Down: true, Filter: down.filter, Messages: down.count.Load()})
+	}
+	return s
+}
+
+func (l *link) stats() LinkStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := LinkStats{
+		ID: l.id, State: l.state, Cause: l.cause, Since: l.since, RTT: time.Duration(l.mean.Load()),
+		Reconnects: max(l.attempts-1, 0), Failovers: l.moves,
+	}
+	if l.state != Stopped {
+		s.Endpoint = l.at
+	}
+	return s
+}

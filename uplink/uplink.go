@@ -1,0 +1,218 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"tidegate/internal/wear"
+	"tidegate/uplink/spool"
+)
+
+// Message is one accepted PUBLISH.
+type Message = spool.Message
+
+// Ticket is the acknowledgement that waits until a message is safe.
+type Ticket = spool.Ticket
+
+// MaxClientID is the length to which client ids are kept, in bytes: load
+// balancers that stick by client id compare no more.
+const MaxClientID = 32
+
+// Options are what an Uplink needs besides its configuration.
+type Options struct {
+	Gateway string // id of the gateway, in client ids and message ids
+	Epoch   uint64 // counts the starts of the gateway
+	Dir     string // data directory; the uplink has a folder in it
+	Log     *slog.Logger
+	Budget  *wear.Budget
+	Deliver func(m *Message, t Ticket) // takes what comes down; does not block. May be nil without down routes
+	Settled func()                     // ends a batch of Deliver calls and of settled tickets; may be nil
+	Checker []string                   // command that checks a spool file, without the file's name
+}
+
+// Uplink carries messages to one cloud, and from it.
+type Uplink struct {
+	opt     Options
+	log     *slog.Logger
+	gateway string
+	spool   *spool.Spool
+	links   []*link
+
+	settings atomic.Pointer[settings]
+	routes   atomic.Pointer[routes]
+	noRoute  atomic.Int64
+	looped   atomic.Int64
+	rolls    chan struct{} // one slot: the links have old settings
+
+	mu sync.Mutex // guards every link's place together; taken before a link's mu
+}
+
+// settings are one reading of the configuration.
+type settings struct {
+	cfg       Config
+	endpoints []endpoint
+	orders    [][]int // by link
+}
+
+// New checks the configuration and builds an uplink. Nothing runs before Run,
+// but Send may be called: the messages wait.
+func New(cfg Config, opt Options) (*Uplink, error) {
+	if err := check(cfg); err != nil {
+		return nil, err
+	}
+	if opt.Gateway == "" {
+		return nil, errors.New("uplink: the gateway's id is empty")
+	}
+	if len(cfg.Down) > 0 && opt.Deliver == nil {
+		return nil, errors.New("uplink: down routes need Options.Deliver")
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	u := &Uplink{rolls: make(chan struct{}, 1), opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name)}
+	u.settings.Store(u.read(cfg))
+	u.routes.Store(newRoutes(cfg, nil))
+	sp, err := spool.New(cfg.Spool, spool.Options{
+		Dir: filepath.Join(opt.Dir, "uplink-"+cfg.Name), Links: cfg.Links, Epoch: opt.Epoch, Log: u.log, Budget: opt.Budget, Checker: opt.Checker,
+		Ready: func(link int) { u.links[link].notify() }, Settled: u.settledNow,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("spool of uplink %s: %w", cfg.Name, err)
+	}
+	u.spool = sp
+	u.addLinks(cfg)
+	return u, nil
+}
+
+func (u *Uplink) addLinks(cfg Config) {
+	prefix := or(cfg.ClientID, u.gateway)
+	if len(prefix) > MaxClientID-4 {
+		u.log.Warn("client ids are long: a load balancer that sticks by client id may confuse the links; set client-id", "client-id", prefix)
+	}
+	for i := range cfg.Links {
+		l := newLink(u, i, fmt.Sprintf("%s-u%d", prefix, i))
+		l.role = &upward{link: l}
+		u.links = append(u.links, l)
+	}
+	if len(cfg.Down) > 0 {
+		l := newLink(u, cfg.Links, prefix+"-d0")
+		l.role = &downward{link: l}
+		u.links = append(u.links, l)
+	}
+	set := u.settings.Load()
+	for _, l := range u.links {
+		l.place = u.occupy(l, set, func(int) bool { return true })
+	}
+}
+
+func check(cfg Config) error {
+	var errs []error
+	for _, p := range cfg.Check() {
+		errs = append(errs, errors.New(p.String()))
+	}
+	return errors.Join(errs...)
+}
+
+func (u *Uplink) read(cfg Config) *settings {
+	s := &settings{cfg: cfg}
+	var urls []string
+	for _, text := range cfg.Endpoints {
+		e, err := parseEndpoint(text)
+		if err != nil {
+			continue // Check has refused it
+		}
+		s.endpoints, urls = append(s.endpoints, e), append(urls, e.url)
+	}
+	rnd := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	for i := range cfg.Links + 1 {
+		s.orders = append(s.orders, preference(cfg.Placement, u.gateway, i, urls, rnd))
+	}
+	return s
+}
+
+// Run loads the spool and keeps the links connected until ctx ends; then the
+// links wait, in bounded time, for what is in flight, and the spool stores the
+// rest. It returns after the last goroutine has ended.
+func (u *Uplink) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	keep, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	spooled := make(chan error, 1)
+	go func() {
+		spooled <- u.spool.Run(keep)
+		stop() // without a spool nothing is safe
+	}()
+	var wg sync.WaitGroup
+	for _, l := range u.links {
+		wg.Go(func() { l.run(ctx) })
+	}
+	wg.Go(func() { u.roll(ctx) })
+	wg.Wait()
+	release()
+	if err := <-spooled; err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
+// Send takes a message that the edge accepted. It never blocks. False: no
+// route takes it, and the ticket is not kept. True: the ticket is settled
+// once, perhaps before Send returns.
+func (u *Uplink) Send(m *Message, t Ticket) bool {
+	r := u.routes.Load()
+	to := r.find(m.Topic)
+	if to.route == nil {
+		u.noRoute.Add(1)
+		return false
+	}
+	if len(m.Properties) > 0 && own(m.Properties, u.gateway) && u.settings.Load().cfg.LoopGuard {
+		u.looped.Add(1)
+		return false
+	}
+	to.route.count.Add(1)
+	qos, retain := min(m.QoS, to.route.qos), m.Retain && !to.route.clear
+	if to.topic != m.Topic || qos != m.QoS || retain != m.Retain {
+		up := *m
+		up.Topic, up.QoS, up.Retain = to.topic, qos, retain
+		m = &up
+	}
+	u.spool.Push(to.link, to.route.class, m, t)
+	return true
+}
+
+// Reload applies a changed configuration. Routes change at once; a change of
+// endpoints, credentials or limits rolls the links, one after the other. The
+// name, the number of links and the spool need a restart.
+func (u *Uplink) Reload(cfg Config) error {
+	if err := check(cfg); err != nil {
+		return err
+	}
+	old := u.settings.Load()
+	switch {
+	case cfg.Name != old.cfg.Name, cfg.Links != old.cfg.Links, cfg.ClientID != old.cfg.ClientID:
+		return errors.New("a change of name, links or client-id needs a restart of the gateway")
+	case fmt.Sprint(cfg.Spool) != fmt.Sprint(old.cfg.Spool):
+		return errors.New("a change of the spool needs a restart of the gateway")
+	case (len(cfg.Down) > 0) != (len(u.links) > cfg.Links):
+		return errors.New("the first down route and the removal of the last one need a restart of the gateway")
+	}
+	u.routes.Store(newRoutes(cfg, u.routes.Load()))
+	for _, l := range u.links[cfg.Links:] {
+		l.notify()
+	}
+	if sameConnection(old.cfg, cfg) {
+		next := *old
+		next.cfg = cfg
+		u.settings.Store(&next)
+		return nil
+	}
+	u.move(u.read(cfg))
+	return nil
+}

@@ -1,0 +1,230 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+)
+
+// plane is the side of a link that carries messages. Its methods are called
+// by the one goroutine that reads the connection.
+type plane interface {
+	puback(id uint16, reason byte) error
+	publish(first byte, body []byte) error // body is valid during the call
+	idle()                                 // what was received is dealt with; the reader is about to wait
+}
+
+// wire is a connection shared by paho, which sees the control packets, and a
+// plane, which sees PUBLISH and PUBACK before paho would. It frames what comes
+// in, so that nothing larger than max is ever stored and no packet that the
+// control plane does not expect reaches it.
+//
+// paho locks it around each packet; what is written meanwhile leaves in one
+// piece at Unlock.
+type wire struct {
+	net.Conn
+	plane plane
+	max   int         // bytes of an incoming packet
+	open  atomic.Bool // CONNACK was good: messages may come
+
+	in   []byte // in[r:w] is read and not consumed
+	r, w int
+	pass int   // bytes of the present packet that paho has yet to read
+	now  int64 // when the last read returned; the reader's
+	seen atomic.Int64
+	sent atomic.Int64 // times of the last read and write, in ns since base
+
+	base time.Time
+	mu   sync.Mutex // guards out and writes
+	out  []byte
+	werr error
+
+	endOnce sync.Once
+	end     error // why it ended; set once
+}
+
+func newWire(c net.Conn, p plane, limit int) *wire {
+	return &wire{Conn: c, plane: p, max: limit, in: make([]byte, 4096), base: time.Now()}
+}
+
+// clock is the time since the connection was made, in nanoseconds.
+func (c *wire) clock() int64 { return int64(time.Since(c.base)) }
+
+// Read gives paho control packets and the plane the others.
+func (c *wire) Read(p []byte) (int, error) {
+	for c.pass == 0 {
+		if err := c.next(); err != nil {
+			c.fail(err)
+			return 0, err
+		}
+	}
+	if c.r == c.w {
+		if err := c.fill(); err != nil {
+			c.fail(err)
+			return 0, err
+		}
+	}
+	n := copy(p, c.in[c.r:min(c.w, c.r+c.pass)])
+	c.r += n
+	c.pass -= n
+	return n, nil
+}
+
+// next deals with the packet that begins at in[r], or reads more.
+func (c *wire) next() error {
+	have := c.in[c.r:c.w]
+	if len(have) < 2 {
+		return c.fill()
+	}
+	n, l, err := varint(have[1:])
+	if err == errShort {
+		return c.fill()
+	}
+	if err != nil {
+		return err
+	}
+	total := 1 + l + n
+	if total > c.max {
+		return fmt.Errorf("the cloud sent a packet of %d bytes, more than the %d announced", total, c.max)
+	}
+	switch kind := have[0] >> 4; kind {
+	case packets.PUBACK, packets.PUBLISH:
+		if len(have) < total {
+			c.reserve(total)
+			return c.fill()
+		}
+		c.r += total
+		return c.message(have[0], have[1+l:total])
+	case packets.CONNACK, packets.SUBACK, packets.UNSUBACK, packets.PINGRESP, packets.DISCONNECT:
+		c.pass = total
+		return nil
+	default:
+		return fmt.Errorf("the cloud sent a packet of type %d, which a client never gets from a server or did not ask for", kind)
+	}
+}
+
+func (c *wire) message(first byte, body []byte) error {
+	if !c.open.Load() {
+		return fmt.Errorf("the cloud sent a message before its CONNACK")
+	}
+	if first>>4 == packets.PUBLISH {
+		return c.plane.publish(first, body)
+	}
+	if len(body) < 2 || first != packets.PUBACK<<4 {
+		return fmt.Errorf("malformed PUBACK")
+	}
+	reason := byte(0)
+	if len(body) > 2 {
+		reason = body[2]
+	}
+	return c.plane.puback(uint16(body[0])<<8|uint16(body[1]), reason)
+}
+
+// fill waits for more bytes.
+func (c *wire) fill() error {
+	if c.open.Load() {
+		c.plane.idle()
+	}
+	switch {
+	case c.r == c.w:
+		if c.r, c.w = 0, 0; len(c.in) > 64<<10 {
+			c.in = make([]byte, 4096)
+		}
+	case c.w == len(c.in):
+		c.reserve(c.w - c.r + 1)
+	}
+	n, err := c.Conn.Read(c.in[c.w:])
+	c.w += n
+	c.now = c.clock()
+	c.seen.Store(c.now)
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// reserve makes room for a packet of n bytes at in[r].
+func (c *wire) reserve(n int) {
+	if len(c.in)-c.r >= n {
+		return
+	}
+	to := c.in
+	if len(to) < n {
+		to = make([]byte, min(max(n, 2*len(to)), max(n, c.max)))
+	}
+	c.w = copy(to, c.in[c.r:c.w])
+	c.r, c.in = 0, to
+}
+
+// Lock begins a packet of paho's.
+func (c *wire) Lock() { c.mu.Lock() }
+
+// Write appends to the packet that Lock began.
+func (c *wire) Write(p []byte) (int, error) {
+	if c.werr != nil {
+		return 0, c.werr
+	}
+	c.out = append(c.out, p...)
+	return len(p), nil
+}
+
+// Unlock sends the packet.
+func (c *wire) Unlock() {
+	if len(c.out) > 0 {
+		c.write(c.out)
+		c.out = c.out[:0]
+	}
+	c.mu.Unlock()
+}
+
+// send writes whole packets.
+func (c *wire) send(b []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.write(b)
+}
+
+// trySend writes whole packets unless another write is stuck. It says whether
+// it did.
+func (c *wire) trySend(b []byte) bool {
+	if !c.mu.TryLock() {
+		return false
+	}
+	defer c.mu.Unlock()
+	return c.write(b) == nil
+}
+
+// write holds mu.
+func (c *wire) write(b []byte) error {
+	if c.werr != nil {
+		return c.werr
+	}
+	_, c.werr = c.Conn.Write(b)
+	c.sent.Store(c.clock())
+	return c.werr
+}
+
+// fail remembers the first reason why the connection ended.
+func (c *wire) fail(err error) {
+	if err == io.EOF {
+		err = errClosed
+	}
+	c.endOnce.Do(func() { c.end = err })
+}
+
+var errClosed = errors.New("the cloud closed the connection")
+
+// cut ends the connection for a reason of ours.
+func (c *wire) cut(why error) {
+	c.fail(why)
+	c.Conn.Close()
+}
