@@ -1,0 +1,79 @@
+package uplink
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func good() Config {
+	c := DefaultConfig()
+	c.Endpoints = []string{"mqtt://a", "mqtts://b:8884"}
+	c.Up = []Up{{Filter: "home/#", Strip: "home/", Add: "x/"}}
+	return c
+}
+
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	two := 2
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		key    string
+	}{
+		{"nothing", func(*Config) {}, ""},
+		{"no endpoints", func(c *Config) { c.Endpoints = nil }, "endpoints"},
+		{"scheme", func(c *Config) { c.Endpoints[1] = "http://x" }, "endpoints[1]"},
+		{"websocket", func(c *Config) { c.Endpoints[1] = "wss://x" }, "endpoints[1]"},
+		{"password in the URL", func(c *Config) { c.Endpoints[1] = "mqtt://me:secret@x" }, "endpoints[1]"},
+		{"no host", func(c *Config) { c.Endpoints[1] = "mqtt://:1883" }, "endpoints[1]"},
+		{"twice", func(c *Config) { c.Endpoints[1] = c.Endpoints[0] }, "endpoints[1]"},
+		{"name", func(c *Config) { c.Name = "../x" }, "name"},
+		{"links", func(c *Config) { c.Links = 0 }, "links"},
+		{"long client id", func(c *Config) { c.ClientID = strings.Repeat("x", 30) }, "client-id"},
+		{"password file", func(c *Config) { c.User, c.PasswordFile = "u", "/nowhere/x" }, "password-file"},
+		{"password without user", func(c *Config) { c.PasswordFile = secret }, "user"},
+		{"key without certificate", func(c *Config) { c.KeyFile = secret }, "cert-file"},
+		{"no certificate in it", func(c *Config) { c.KeyFile, c.CertFile = secret, secret }, "cert-file"},
+		{"no ca in it", func(c *Config) { c.CAFile = secret }, "ca-file"},
+		{"keepalive", func(c *Config) { c.KeepAlive = 5 }, "keepalive"},
+		{"in-flight", func(c *Config) { c.InFlight = 0 }, "in-flight"},
+		{"in-flight-bytes", func(c *Config) { c.InFlightBytes = 5 }, "in-flight-bytes"},
+		{"placement", func(c *Config) { c.Placement = "weighted" }, "placement"},
+		{"no routes", func(c *Config) { c.Up = nil }, "up"},
+		{"filter", func(c *Config) { c.Up[0].Filter = "home/#/x" }, "up[0].filter"},
+		{"shared", func(c *Config) { c.Down = []Down{{Filter: "$share/g/x"}} }, "down[0].filter"},
+		{"strip", func(c *Config) { c.Up[0].Strip = "away/" }, "up[0].strip"},
+		{"strip over a wildcard", func(c *Config) { c.Up[0].Filter, c.Up[0].Strip = "a/+/b", "a/x" }, "up[0].strip"},
+		{"add", func(c *Config) { c.Up[0].Add = "x/#" }, "up[0].add"},
+		{"qos", func(c *Config) { c.Up[0].QoS = &two }, "up[0].qos"},
+		{"retain", func(c *Config) { c.Up[0].Retain = "maybe" }, "up[0].retain"},
+		{"class", func(c *Config) { c.Up[0].Class = "first" }, "up[0].class"},
+		{"loop, guarded", func(c *Config) { c.Down = []Down{{Filter: "x/#", Strip: "x/", Add: "home/"}} }, ""},
+		{"loop", func(c *Config) { c.LoopGuard, c.Down = false, []Down{{Filter: "x/#", Strip: "x/", Add: "home/"}} }, "down[0].filter"},
+		{"no loop", func(c *Config) { c.LoopGuard, c.Down = false, []Down{{Filter: "x/#", Strip: "x/", Add: "away/"}} }, ""},
+	} {
+		cfg := good()
+		c.change(&cfg)
+		var keys []string
+		for _, p := range cfg.Check() {
+			keys = append(keys, p.Key)
+			if p.Value == "" || p.Rule == "" || strings.Contains(p.String(), "secret@") {
+				t.Errorf("%s: got %q", c.name, p)
+			}
+		}
+		var want []string
+		if c.key != "" {
+			want = []string{c.key}
+		}
+		if !slices.Equal(keys, want) {
+			t.Errorf("%s: got problems with %v, want %v", c.name, keys, want)
+		}
+	}
+}

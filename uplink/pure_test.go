@@ -1,0 +1,343 @@
+package uplink
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/uplink/spool"
+)
+
+func TestPlacement(t *testing.T) {
+	var urls []string
+	for i := range 5 {
+		urls = append(urls, fmt.Sprintf("mqtt://node%d:1883", i))
+	}
+	for _, placement := range placements {
+		first := map[int]int{}
+		for g := range 1000 {
+			gateway := fmt.Sprintf("gw-%d", g)
+			order := preference(placement, gateway, 0, urls, rand.New(rand.NewPCG(1, uint64(g))))
+			if sorted := slices.Sorted(slices.Values(order)); !slices.Equal(sorted, []int{0, 1, 2, 3, 4}) {
+				t.Fatalf("%s: got order %v, want each endpoint once", placement, order)
+			}
+			first[order[0]]++
+		}
+		for e, n := range first {
+			if n < 140 || n > 260 {
+				t.Errorf("%s: got %d of 1000 gateways on endpoint %d, want about 200", placement, n, e)
+			}
+		}
+	}
+}
+
+// When a node leaves the list, only the links that were on it move.
+func TestStickyMovesLittle(t *testing.T) {
+	urls := []string{"a", "b", "c", "d"}
+	for g := range 200 {
+		gateway := fmt.Sprint("gw", g)
+		before := urls[preference(Sticky, gateway, 1, urls, nil)[0]]
+		after := urls[preference(Sticky, gateway, 1, urls[:3], nil)[0]]
+		if before != "d" && before != after {
+			t.Fatalf("%s: got %s after d left, want still %s", gateway, after, before)
+		}
+	}
+}
+
+func TestLinksSitOnDistinctEndpoints(t *testing.T) {
+	for _, placement := range placements {
+		for _, endpoints := range []int{1, 2, 3, 5} {
+			cfg := DefaultConfig()
+			cfg.Links, cfg.Placement = 3, placement
+			cfg.Up, cfg.Down = []Up{{Filter: "#"}}, []Down{{Filter: "down/#"}}
+			for i := range endpoints {
+				cfg.Endpoints = append(cfg.Endpoints, fmt.Sprintf("mqtt://node%d", i))
+			}
+			u, err := New(cfg, Options{Gateway: "gw", Dir: t.TempDir(), Deliver: func(*Message, Ticket) {}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			load := make([]int, endpoints)
+			for _, l := range u.links {
+				load[l.place]++
+			}
+			if most := (4 + endpoints - 1) / endpoints; slices.Max(load) > most {
+				t.Errorf("%s: got %v links on %d endpoints, want at most %d each", placement, load, endpoints, most)
+			}
+		}
+	}
+}
+
+func TestPick(t *testing.T) {
+	any := func(int) bool { return true }
+	for _, c := range []struct {
+		order, load []int
+		allowed     func(int) bool
+		want        int
+	}{
+		{[]int{2, 0, 1}, []int{0, 0, 0}, any, 2},
+		{[]int{2, 0, 1}, []int{0, 0, 1}, any, 0},
+		{[]int{2, 0, 1}, []int{1, 1, 1}, any, 2},
+		{[]int{2, 0, 1}, []int{0, 0, 0}, func(e int) bool { return e == 1 }, 1},
+		{[]int{2, 0, 1}, []int{0, 0, 0}, func(int) bool { return false }, -1},
+	} {
+		if got := pick(c.order, c.load, c.allowed); got != c.want {
+			t.Errorf("pick(%v, %v): got %d, want %d", c.order, c.load, got, c.want)
+		}
+	}
+}
+
+func TestDelay(t *testing.T) {
+	most := 5 * time.Second
+	for _, c := range []struct {
+		failures int
+		chance   float64
+		want     time.Duration
+	}{
+		{0, 1, 0}, {1, 0, 0}, {1, 1, 100 * time.Millisecond}, {2, 1, 200 * time.Millisecond}, {3, 0.5, 200 * time.Millisecond},
+		{6, 1, 3200 * time.Millisecond}, {7, 1, most}, {1000, 1, most}, {math.MaxInt, 0.5, most / 2},
+	} {
+		if got := delay(c.failures, most, c.chance); got != c.want {
+			t.Errorf("delay(%d, %v): got %v, want %v", c.failures, c.chance, got, c.want)
+		}
+	}
+}
+
+// Only a connection that was stable forgives an endpoint's failures.
+func TestTrouble(t *testing.T) {
+	now := time.Now()
+	tr := trouble{failures: 5}
+	if tr.lost(now, stableSpell-1, time.Second); tr.failures != 6 {
+		t.Errorf("after a short spell: got %d failures, want 6", tr.failures)
+	}
+	if tr.lost(now, stableSpell, time.Second); tr.failures != 1 {
+		t.Errorf("after a stable spell: got %d failures, want 1", tr.failures)
+	}
+}
+
+func TestRemap(t *testing.T) {
+	for _, c := range []struct {
+		strip, add, topic, want string
+		ok                      bool
+	}{
+		{"", "", "a/b", "a/b", true}, {"a/", "", "a/b", "b", true}, {"a/", "x/", "a/b", "x/b", true}, {"", "x/", "a", "x/a", true},
+		{"home/", "", "home", "", false}, {"a", "", "a", "", false}, {"a", "x", "a", "x", true}, {"", strings.Repeat("x", 65535), "a", "", false},
+	} {
+		got, ok := remap{c.strip, c.add}.topic(c.topic)
+		if got != c.want || ok != c.ok {
+			t.Errorf("-%q +%q %q: got %q, %v, want %q, %v", c.strip, c.add, c.topic, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestOverlap(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"a", "a", true}, {"a", "b", false}, {"#", "a/b", true}, {"a/#", "a", true}, {"a/#", "b/#", false}, {"+/b", "a/+", true},
+		{"+/b", "a/c", false}, {"a/+/c", "a/b/#", true}, {"a/+", "a", false}, {"+", "a/b", false}, {"#", "$SYS/x", false}, {"$SYS/#", "$SYS/x", true},
+	} {
+		for _, got := range []bool{overlap(c.a, c.b), overlap(c.b, c.a)} {
+			if got != c.want {
+				t.Errorf("overlap(%q, %q): got %v, want %v", c.a, c.b, got, c.want)
+			}
+		}
+	}
+}
+
+// The link of a topic must never change: these were written down once.
+func TestLinkOfATopicIsFixed(t *testing.T) {
+	for topic, want := range map[string][3]int{"home/kitchen/temperature": {0, 2, 12}, "dev/1": {0, 2, 14}, "site/7/door": {0, 2, 6}} {
+		if got := [3]int{linkOf(topic, 2), linkOf(topic, 3), linkOf(topic, 16)}; got != want {
+			t.Errorf("%s: got links %v of 2, 3 and 16, want %v", topic, got, want)
+		}
+	}
+	load := make([]int, 4)
+	for i := range 4000 {
+		load[linkOf(fmt.Sprintf("dev/%d/state", i), 4)]++
+	}
+	for i, n := range load {
+		if n < 850 || n > 1150 {
+			t.Errorf("got %d of 4000 topics on link %d, want about 1000", n, i)
+		}
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Up = []Up{{Filter: "a/#"}, {Filter: "#", Add: "other/"}}
+	r := newRoutes(cfg, nil)
+	for i := range 5 * cacheTopics {
+		r.find(fmt.Sprintf("a/%d", i))
+		if got := r.find("a/hot"); got.topic != "a/hot" || got.route != r.up[0] {
+			t.Fatalf("got %+v", got)
+		}
+	}
+	if got := len(r.cache.young) + len(r.cache.old); got > 2*cacheTopics {
+		t.Errorf("got %d topics in the cache, want at most %d", got, 2*cacheTopics)
+	}
+	r.find(strings.Repeat("x", cacheLength+1))
+	if _, ok := r.cache.get(strings.Repeat("x", cacheLength+1)); ok {
+		t.Error("a long topic is in the cache")
+	}
+}
+
+func TestWindow(t *testing.T) {
+	var w window
+	w.reset(8, 1000)
+	entries := make([]*spool.Entry, 200)
+	for i := range entries {
+		entries[i] = &spool.Entry{Seq: uint64(i)}
+	}
+	var ids []uint16
+	next := 0
+	add := func() {
+		ids = append(ids, w.add(entries[next], 10, int64(next)))
+		next++
+	}
+	for range 8 {
+		add()
+	}
+	if n, _ := w.room(); n != 0 {
+		t.Fatalf("full: got room for %d", n)
+	}
+	w.answered(ids[1], false)
+	w.answered(ids[2], false)
+	if n, b := w.room(); n != 2 || b != 940 {
+		t.Errorf("got room for %d messages and %d bytes, want 2 and 940", n, b)
+	}
+	if e, _ := w.answered(ids[1], false); e != nil {
+		t.Error("one id was answered twice")
+	}
+	for range 2 {
+		add()
+	}
+	if e, _ := w.answered(ids[4], true); e != entries[4] {
+		t.Error("the refused one is another")
+	}
+	if n, _ := w.room(); n != 0 {
+		t.Error("got room while a refused message waits")
+	}
+	var got []uint64
+	for _, e := range w.rewind(nil) {
+		got = append(got, e.Seq)
+	}
+	if want := []uint64{0, 3, 4, 5, 6, 7, 8, 9}; !slices.Equal(got, want) {
+		t.Errorf("rewound %v, want %v", got, want)
+	}
+	if n, _ := w.room(); n != 1 {
+		t.Errorf("after a refusal: got room for %d, want 1", n)
+	}
+}
+
+// Packet ids go round and are never 0, never one that is in flight.
+func TestWindowIDs(t *testing.T) {
+	var w window
+	w.reset(100, 1<<30)
+	rnd := rand.New(rand.NewPCG(3, 4))
+	flying := map[uint16]*spool.Entry{}
+	var order []uint16
+	for range 200_000 {
+		if n, _ := w.room(); n > 0 && rnd.IntN(2) == 0 {
+			e := &spool.Entry{}
+			id := w.add(e, 1, 0)
+			if id == 0 || flying[id] != nil {
+				t.Fatalf("got id %d, in flight: %v", id, flying[id] != nil)
+			}
+			flying[id] = e
+			order = append(order, id)
+		} else if len(order) > 0 {
+			i := rnd.IntN(min(len(order), 3))
+			id := order[i]
+			order = slices.Delete(order, i, i+1)
+			if e, _ := w.answered(id, false); e != flying[id] {
+				t.Fatalf("id %d: got another entry", id)
+			}
+			delete(flying, id)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	fresh := func() *watch {
+		return &watch{keepAlive: 10 * time.Second, least: time.Second, patience: 30 * time.Second, factor: 1}
+	}
+	type step struct {
+		at   int64 // ms
+		v    vitals
+		want verdict
+	}
+	v := func(oldest, read, written int64, inFlight int) vitals {
+		return vitals{oldest: oldest * ms, read: read * ms, written: written * ms, inFlight: inFlight}
+	}
+	late := func(v vitals) vitals { v.allLate = true; return v }
+	suspect := func(v vitals) vitals { v.suspect = true; return v }
+	for name, steps := range map[string][]step{
+		"busy and answered": {{500, v(0, 0, 400, 5), verdict{}}, {900, v(500, 800, 800, 5), verdict{}}},
+		"silent node": {
+			{1100, v(1, 900, 1000, 5), verdict{ping: true, late: true}},
+			{1500, v(1, 900, 1100, 5), verdict{late: true}},
+			{1700, v(1, 900, 1100, 5), verdict{late: true, dead: errSilent}}},
+		"silent everywhere: a longer wait": {
+			{1100, late(v(1, 900, 1000, 5)), verdict{ping: true, late: true}},
+			{2900, late(v(1, 900, 1100, 5)), verdict{late: true}},
+			{3200, late(v(1, 900, 1100, 5)), verdict{late: true, dead: errSilent}}},
+		"slow cloud, then well": {
+			{1100, v(1, 900, 1000, 5), verdict{ping: true, late: true}},
+			{1200, v(1, 1150, 1100, 5), verdict{late: true, slow: true}},
+			{1900, v(1, 1150, 1100, 5), verdict{late: true, slow: true}},
+			{2300, v(1, 1150, 1100, 5), verdict{late: true, slow: true, ping: true}},
+			{2400, v(2000, 2390, 1100, 5), verdict{}}},
+		"answers pings only": {
+			{1100, v(1, 900, 1000, 5), verdict{ping: true, late: true}},
+			{31000, v(1, 30990, 1100, 5), verdict{late: true, slow: true, dead: errStuck}}},
+		"idle": {
+			{7000, v(0, 100, 100, 0), verdict{}},
+			{7700, v(0, 100, 100, 0), verdict{ping: true}},
+			{12000, v(0, 100, 7700, 0), verdict{}},
+			{12700, v(0, 100, 7700, 0), verdict{}},
+			{12800, v(0, 100, 7700, 0), verdict{dead: errIdle}}},
+		"suspected": {
+			{100, suspect(v(0, 50, 50, 0)), verdict{ping: true}},
+			{1000, v(0, 50, 100, 0), verdict{}},
+			{1200, v(0, 50, 100, 0), verdict{dead: errSuspect}}},
+		"this process was stopped": {
+			{100, v(90, 50, 90, 5), verdict{}},
+			{60000, v(90, 50, 90, 5), verdict{ping: true, late: true}},
+			{120000, v(90, 50, 90, 5), verdict{late: true}},
+			{120001, v(90, 50, 90, 5), verdict{late: true, dead: errSilent}}},
+	} {
+		w := fresh()
+		for _, s := range steps {
+			s.v.now = s.at * ms
+			if got := w.judge(s.v, rtt{}); got != s.want {
+				t.Errorf("%s at %d ms: got %+v, want %+v", name, s.at, got, s.want)
+			}
+		}
+	}
+}
+
+func TestRTT(t *testing.T) {
+	var r rtt
+	if got := r.deadline(time.Second); got != time.Second {
+		t.Errorf("got %v, want the least", got)
+	}
+	for range 100 {
+		r.add(2 * time.Second)
+	}
+	if got := r.deadline(time.Second); got < 2*time.Second || got > 3*time.Second {
+		t.Errorf("after steady 2 s: got a deadline of %v", got)
+	}
+	for range 100 {
+		r.add(10 * time.Minute)
+	}
+	if got := r.deadline(time.Second); got != time.Minute {
+		t.Errorf("got %v, want at most a minute", got)
+	}
+}
