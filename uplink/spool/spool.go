@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,7 +79,9 @@ func New(cfg Config, opt Options) (*Spool, error) {
 	if opt.Links < 1 || opt.Links > 1<<16-1 {
 		return nil, fmt.Errorf("spool: %d links", opt.Links)
 	}
-	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
+	// The name is synced also when it was there: an earlier start may have
+	// ended just before. A power cut would take the directory and all in it.
+	if err := errors.Join(os.MkdirAll(opt.Dir, 0o700), syncDir(filepath.Dir(opt.Dir))); err != nil {
 		return nil, fmt.Errorf("make spool directory: %w; choose a data directory that can be written", err)
 	}
 	opt.Log = cmp.Or(opt.Log, slog.New(slog.DiscardHandler))
