@@ -8,14 +8,18 @@ import (
 	"strconv"
 	"strings"
 
+	"tidegate/edge"
 	"tidegate/hw"
 	"tidegate/internal/conf"
+	"tidegate/uplink"
 )
 
 // Config is the whole configuration file. Each package owns its section.
 type Config struct {
-	Gateway GatewayConfig `toml:"gateway"`
-	HW      hw.Config     `toml:"hw"`
+	Gateway GatewayConfig   `toml:"gateway"`
+	Edge    edge.Config     `toml:"edge"`
+	Uplink  []uplink.Config `toml:"uplink"`
+	HW      hw.Config       `toml:"hw"`
 }
 
 // GatewayConfig is the section [gateway]: what concerns the process.
@@ -35,13 +39,26 @@ func DefaultConfig() Config {
 			DataDir: "/var/lib/tidegate", LogLevel: "info", LogFormat: "text",
 			WearPerDay: 1 << 30, WearBurst: 256 << 20,
 		},
-		HW: hw.DefaultConfig(),
+		Edge: edge.DefaultConfig(),
+		HW:   hw.DefaultConfig(),
 	}
 }
 
 // Check returns everything wrong with c, with keys as in the file.
 func (c Config) Check() []conf.Problem {
 	all := under("gateway", c.Gateway.check())
+	all = append(all, under("edge", c.Edge.Check())...)
+	names := map[string]int{}
+	for i, u := range c.Uplink {
+		section := fmt.Sprintf("uplink[%d]", i)
+		all = append(all, under(section, u.Check())...)
+		if first, taken := names[u.Name]; taken {
+			all = append(all, conf.Problem{Key: section + ".name", Value: strconv.Quote(u.Name), Rule: "unique",
+				Hint: fmt.Sprintf("uplink[%d] has this name already", first)})
+		} else {
+			names[u.Name] = i
+		}
+	}
 	return append(all, under("hw", c.HW.Check())...)
 }
 

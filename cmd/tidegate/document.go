@@ -197,14 +197,22 @@ func (d *document) afterLast() (start, end int) {
 	return start, start
 }
 
+// find returns the entry of a path, or nil.
+func (d *document) find(path string) *entry {
+	for i := range d.entries {
+		if d.entries[i].path == path {
+			return &d.entries[i]
+		}
+	}
+	return nil
+}
+
 // lineOf returns the line of the key, or of the nearest table around it; 0 when
 // the document has neither.
 func (d *document) lineOf(path string) int {
 	for path != "" {
-		for i := range d.entries {
-			if d.entries[i].path == path {
-				return d.entries[i].line
-			}
+		if e := d.find(path); e != nil {
+			return e.line
 		}
 		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}

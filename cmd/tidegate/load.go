@@ -9,8 +9,10 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"tidegate/edge"
 	"tidegate/hw"
 	"tidegate/internal/conf"
+	"tidegate/uplink"
 )
 
 // mostErrors bounds the problems of one kind that are looked for in one file.
@@ -38,6 +40,9 @@ func parse(data []byte) (Config, []problem) {
 	l.decode(&c)
 	for _, p := range c.Check() {
 		if !blamed(l.problems, p.Key) {
+			if e := doc.find(p.Key); e != nil && e.valueAt > 0 {
+				p.Value = doc.value(e)
+			}
 			l.add(doc.lineOf(p.Key), p)
 		}
 	}
@@ -73,7 +78,9 @@ func syntaxProblem(line, what string) conf.Problem {
 	p := conf.Problem{Key: line, Rule: "TOML", Hint: what}
 	if key, value, pair := strings.Cut(line, "="); pair {
 		p.Key, p.Value = strings.TrimSpace(key), shown(key, hideSecrets(strings.TrimSpace(value)))
-		p.Hint += " (text stands in double quotes)"
+		if !strings.HasPrefix(p.Value, `"`) {
+			p.Hint += " (text stands in double quotes)"
+		}
 	}
 	return p
 }
@@ -130,10 +137,26 @@ func (l *loader) decode(c *Config) {
 	rest := l.doc.without(func(e *entry) bool { return e.under("uplink") })
 	var root struct {
 		Gateway *GatewayConfig `toml:"gateway"`
+		Edge    *edge.Config   `toml:"edge"`
 		HW      *hw.Config     `toml:"hw"`
 	}
-	root.Gateway, root.HW = &c.Gateway, &c.HW
+	root.Gateway, root.Edge, root.HW = &c.Gateway, &c.Edge, &c.HW
 	l.strict(rest, &root)
+	for i := range l.doc.entries {
+		if header := &l.doc.entries[i]; header.path == fmt.Sprintf("uplink[%d]", len(c.Uplink)) {
+			c.Uplink = append(c.Uplink, l.uplink(header))
+		}
+	}
+}
+
+func (l *loader) uplink(header *entry) uplink.Config {
+	text := l.doc.without(func(e *entry) bool { return e != header && !e.under(header.path) })
+	text[header.start], text[header.end-1] = ' ', ' '
+	one := struct {
+		Uplink uplink.Config `toml:"uplink"`
+	}{uplink.DefaultConfig()}
+	l.strict(text, &one)
+	return one.Uplink
 }
 
 // strict decodes text into v and notes every error: each one that stops the

@@ -5,8 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"tidegate/uplink"
 )
 
 var update = flag.Bool("update", false, "write the messages that testdata/bad expects")
@@ -50,9 +54,86 @@ func TestSampleIsTheDefaults(t *testing.T) {
 	}
 }
 
+// Every example is one that could stand there, apart from the files it names.
 func TestEverySampleKeyIsValid(t *testing.T) {
-	if _, problems := parse([]byte(fullSample())); len(problems) > 0 {
+	file := regexp.MustCompile(`(-file|\.cert|\.key|\.client-ca)$`)
+	_, problems := parse([]byte(fullSample()))
+	problems = slices.DeleteFunc(problems, func(p problem) bool { return file.MatchString(p.Key) })
+	if len(problems) > 0 {
 		t.Error(report("sample.toml", problems))
+	}
+}
+
+// What the sample says of an uplink is what an uplink without keys does, apart
+// from the examples of what has no default.
+func TestSampleUplinkIsTheDefaults(t *testing.T) {
+	c, _ := parse([]byte(fullSample()))
+	if len(c.Uplink) != 1 {
+		t.Fatalf("got %d uplinks, want 1", len(c.Uplink))
+	}
+	got, want := c.Uplink[0], uplink.DefaultConfig()
+	got.Endpoints, got.User, got.PasswordFile, got.CAFile, got.CertFile, got.KeyFile = nil, "", "", "", "", ""
+	got.Up, got.Down = nil, nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestReadmeConfigurationIsGood(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "```toml\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("README.md has no configuration")
+	}
+	_, problems := parse([]byte(text))
+	problems = slices.DeleteFunc(problems, func(p problem) bool { return strings.HasSuffix(p.Key, "-file") })
+	if len(problems) > 0 {
+		t.Error(report("README.md", problems))
+	}
+}
+
+func TestDecodingOverDefaults(t *testing.T) {
+	c, problems := parse([]byte(`
+		edge.limits.connections = 7
+		[[edge.listener]]
+		bind = ":1"
+		[[edge.listener]]
+		bind = ":2"
+		[[uplink]]
+		name = "a"
+		endpoints = ["mqtt://a"]
+		up = [{filter = "x/#"}, {filter = "y/#", class = "bulk"}]
+		spool.max-disk = "2GiB"
+		[hw]
+		[[uplink]]
+		endpoints = ["mqtt://b"]
+		[[uplink.down]]
+		filter = "z"
+		[uplink.spool.bulk]
+		overflow = "reject"
+	`))
+	if len(problems) > 0 {
+		t.Fatal(report("x.toml", problems))
+	}
+	if got := len(c.Edge.Listeners); got != 2 || c.Edge.Listeners[0].Bind != ":1" {
+		t.Errorf("got %d listeners, want the two of the file and not the default", got)
+	}
+	if c.Edge.Limits.Connections != 7 || c.Edge.Limits.Retained != DefaultConfig().Edge.Limits.Retained {
+		t.Errorf("limits: got %+v", c.Edge.Limits)
+	}
+	if len(c.Uplink) != 2 {
+		t.Fatalf("got %d uplinks, want 2", len(c.Uplink))
+	}
+	a, b, def := c.Uplink[0], c.Uplink[1], uplink.DefaultConfig()
+	if a.Name != "a" || len(a.Up) != 2 || a.Up[1].Class != "bulk" || a.Spool.MaxDisk != 2<<30 || a.Links != def.Links {
+		t.Errorf("first uplink: got %+v", a)
+	}
+	if b.Name != def.Name || len(b.Down) != 1 || b.Spool.MaxDisk != def.Spool.MaxDisk || b.Spool.Bulk.Bytes != def.Spool.Bulk.Bytes || b.Spool.Bulk.Overflow == def.Spool.Bulk.Overflow {
+		t.Errorf("second uplink: got %+v", b)
 	}
 }
 

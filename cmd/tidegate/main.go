@@ -1,3 +1,177 @@
 package main
 
-func main() {}
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"tidegate/edge"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitBad   = 1 // what was asked about is wrong, or the gateway could not go on
+	exitUsage = 2 // the command line is wrong, or a file could not be read
+)
+
+// defaultConfig is read when the command line names no file.
+const defaultConfig = "/etc/tidegate/tidegate.toml"
+
+const usage = `Tidegate: an MQTT broker for the home, with an uplink that loses nothing.
+
+usage:
+  tidegate run [FILE]         run the gateway (FILE: ` + defaultConfig + `)
+  tidegate check [FILE]       list everything wrong with a configuration
+  tidegate sample             print a configuration with every key explained
+  tidegate passwd [-generate] hash a password, read from standard input, for the users file
+  tidegate version            print the version
+  tidegate spool check FILE   check one file of a spool
+  tidegate edge check FILE    check an edge.db
+`
+
+// command is one subcommand; args come after its name.
+type command struct {
+	name string
+	run  func(env environment, args []string) int
+}
+
+// environment is what a command touches of the process.
+type environment struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+var commands = []command{
+	{"run", runCommand},
+	{"check", check},
+	{"sample", printSample},
+	{"passwd", passwd},
+	{"version", printVersion},
+	{"edge check", checkEdge},
+	{"spool check", checkSpool},
+}
+
+func main() {
+	os.Exit(dispatch(environment{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:]))
+}
+
+func dispatch(env environment, args []string) int {
+	line := strings.Join(args, " ")
+	for _, c := range commands {
+		if line == c.name || strings.HasPrefix(line, c.name+" ") {
+			return c.run(env, args[strings.Count(c.name, " ")+1:])
+		}
+	}
+	if line == "help" || line == "-h" || line == "-help" || line == "--help" {
+		fmt.Fprint(env.out, usage)
+		return exitOK
+	}
+	return misused(env, "")
+}
+
+func misused(env environment, what string) int {
+	if what != "" {
+		fmt.Fprintf(env.err, "tidegate: %s\n\n", what)
+	}
+	fmt.Fprint(env.err, usage)
+	return exitUsage
+}
+
+// failed reports an error that ends a command.
+func failed(env environment, code int, err error) int {
+	fmt.Fprintf(env.err, "tidegate: %v\n", err)
+	return code
+}
+
+// onlyFile returns the one argument of a command, or the default configuration.
+func onlyFile(args []string) (string, bool) {
+	switch len(args) {
+	case 0:
+		return defaultConfig, true
+	case 1:
+		return args[0], !strings.HasPrefix(args[0], "-")
+	}
+	return "", false
+}
+
+func check(env environment, args []string) int {
+	file, ok := onlyFile(args)
+	if !ok {
+		return misused(env, "check takes one file")
+	}
+	_, problems, err := load(file)
+	if err != nil {
+		return failed(env, exitUsage, err)
+	}
+	if len(problems) > 0 {
+		fmt.Fprint(env.err, report(file, problems))
+		return exitBad
+	}
+	fmt.Fprintf(env.out, "%s: good\n", file)
+	return exitOK
+}
+
+func printSample(env environment, args []string) int {
+	if len(args) > 0 {
+		return misused(env, "sample takes no arguments")
+	}
+	fmt.Fprint(env.out, sample)
+	return exitOK
+}
+
+func passwd(env environment, args []string) int {
+	flags := flag.NewFlagSet("passwd", flag.ContinueOnError)
+	flags.SetOutput(env.err)
+	generate := flags.Bool("generate", false, "make a password that nobody can guess; it is checked a thousand times faster than one a person chose")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return exitUsage
+	}
+	if *generate {
+		password, hash := edge.GeneratePassword()
+		fmt.Fprintf(env.out, "password: %s\nhash: %s\n", password, hash)
+		return exitOK
+	}
+	line, err := bufio.NewReader(io.LimitReader(env.in, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return failed(env, exitUsage, err)
+	}
+	password := strings.TrimRight(line, "\r\n")
+	if password == "" {
+		return misused(env, "passwd reads the password from standard input, as one line that is not empty")
+	}
+	fmt.Fprintln(env.out, edge.HashPassword([]byte(password)))
+	return exitOK
+}
+
+// version is set by the build: -ldflags "-X main.version=...".
+var version = "development"
+
+func printVersion(env environment, args []string) int {
+	if len(args) > 0 {
+		return misused(env, "version takes no arguments")
+	}
+	fmt.Fprintf(env.out, "tidegate %s %s/%s %s\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+	return exitOK
+}
+
+func checkEdge(env environment, args []string) int {
+	if len(args) != 1 {
+		return misused(env, "edge check takes one file")
+	}
+	if _, err := os.Stat(args[0]); err != nil {
+		return failed(env, exitUsage, err)
+	}
+	debug.SetPanicOnFault(true)
+	if err := edge.CheckStore(args[0]); err != nil {
+		return failed(env, exitBad, fmt.Errorf("%s: %w", args[0], err))
+	}
+	fmt.Fprintf(env.out, "%s: good\n", args[0])
+	return exitOK
+}

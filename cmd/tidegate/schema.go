@@ -77,7 +77,7 @@ func (s schema) wrongKind(e *entry) (rule, hint string) {
 	single, list := strings.TrimSuffix(path, "[]"), path+"[]"
 	want, ok := s[path]
 	switch {
-	case e.kind != unstable.ArrayTable && e.kind != unstable.Array && s[list].kind == unstable.ArrayTable:
+	case e.kind != unstable.ArrayTable && (e.kind != unstable.Array || path == "uplink") && s[list].kind == unstable.ArrayTable:
 		return "a list of tables", "write [[" + path + "]] above its keys"
 	case e.kind == unstable.ArrayTable && !ok && s[single].kind == unstable.Table:
 		return "one table", "write [" + single + "] above its keys"

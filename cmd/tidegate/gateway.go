@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"tidegate/edge"
+	"tidegate/hw"
+	"tidegate/internal/wear"
+	"tidegate/uplink"
+)
+
+// gateway is everything that runs.
+//
+//	devices <-> edge --forward--> uplink <-> cloud      start: edge, uplinks, sensors
+//	sensors --submit-^  ^--deliver--+                   stop:  sensors, edge, uplinks
+type gateway struct {
+	glue
+	file    string // of the configuration
+	log     *slog.Logger
+	level   *slog.LevelVar
+	dir     *dataDir
+	budget  *wear.Budget
+	started time.Time
+
+	uplinks []*uplink.Uplink
+
+	edge     *part
+	up       []*part
+	status   *part // nil without a status socket
+	watchdog *part
+	ended    chan *part // a part that ended by itself
+
+	mu      sync.Mutex // guards what a reload changes
+	cfg     Config
+	sensors *hw.Hardware
+	hw      *part
+}
+
+// newGateway takes the data directory and builds the parts. What several parts
+// find wrong with files that the configuration names comes as one error.
+func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar) (*gateway, error) {
+	dir, err := openDataDir(cfg.Gateway.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{
+		file: file, cfg: cfg, log: log, level: level, dir: dir, started: time.Now(),
+		budget: wear.NewBudget(int64(cfg.Gateway.WearPerDay), int64(cfg.Gateway.WearBurst)),
+	}
+	if err := g.build(); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	g.ended = make(chan *part, len(g.uplinks)+4)
+	return g, nil
+}
+
+func (g *gateway) build() error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the program itself, which checks damaged files: %w", err)
+	}
+	errs := make([]error, 2, 2+len(g.cfg.Uplink))
+	g.broker, errs[0] = edge.New(g.cfg.Edge, edge.Options{
+		Dir: g.dir.Path, Log: g.log, Budget: g.budget, Forward: g.forward,
+		Checker: []string{self, "edge", "check"},
+	})
+	g.sensors, errs[1] = g.newSensors(g.cfg.HW)
+	for _, c := range g.cfg.Uplink {
+		u, err := uplink.New(c, uplink.Options{
+			Gateway: g.cfg.Gateway.id(), Epoch: g.dir.Epoch, Dir: g.dir.Path, Log: g.log, Budget: g.budget,
+			Deliver: g.deliver, Settled: func() { g.broker.Flush() },
+			Checker: []string{self, "spool", "check"},
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("uplink %s: %w", c.Name, err))
+			continue
+		}
+		g.uplinks, g.sends = append(g.uplinks, u), append(g.sends, u.Send)
+	}
+	return errors.Join(errs...)
+}
+
+func (g *gateway) newSensors(c hw.Config) (*hw.Hardware, error) {
+	return hw.New(c, hw.Options{Log: g.log.With("component", "hw"), Submit: g.submit})
+}
+
+// start lets devices in first; the spools load meanwhile.
+func (g *gateway) start() error {
+	if err := g.broker.Listen(); err != nil {
+		return errors.Join(err, g.dir.Close())
+	}
+	g.edge = start("edge", g.broker.Run, g.ended)
+	for i, u := range g.uplinks {
+		g.up = append(g.up, start("uplink "+g.cfg.Uplink[i].Name, u.Run, g.ended))
+	}
+	g.hw = start("sensors", g.sensors.Run, g.ended)
+	g.startStatus()
+	g.watchdog = start("watchdog", func(ctx context.Context) error {
+		watchdog(ctx, g.log, g.alive)
+		return nil
+	}, g.ended)
+	return nil
+}
+
+// startStatus serves the status socket. The gateway does without it when it
+// cannot be had.
+func (g *gateway) startStatus() {
+	l, err := listenStatus(statusPath(g.dir.Path))
+	if err != nil {
+		g.log.Warn("no status socket", "err", err)
+		return
+	}
+	g.status = start("status", func(ctx context.Context) error {
+		serveStatus(ctx, l, g.stats)
+		return nil
+	}, g.ended)
+}
+
+// stopTime bounds a stop, on top of the time the uplinks may take to hear what
+// the cloud says to what is in flight.
+const stopTime = 10 * time.Second
+
+// stop ends the parts in the order of the messages: what a sensor read last and
+// a device sent last still goes up or to disk.
+func (g *gateway) stop() error {
+	limit := stopTime
+	for _, c := range g.cfg.Uplink {
+		limit = max(limit, stopTime+c.DrainTimeout.Std())
+	}
+	deadline := time.Now().Add(limit)
+	g.closing.Store(true)
+	errs := []error{g.watchdog.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline)}
+	for _, p := range g.up {
+		p.cancel()
+	}
+	for _, p := range g.up {
+		errs = append(errs, p.stop(deadline))
+	}
+	if g.status != nil {
+		errs = append(errs, g.status.stop(deadline))
+	}
+	return errors.Join(append(errs, g.dir.Close())...)
+}
+
+// alive sends a message to itself, through the trie, the way of a command from
+// the cloud.
+func (g *gateway) alive(ctx context.Context) bool {
+	back := make(signal1, 1)
+	g.broker.Publish(&edge.Message{Topic: "$SYS/tidegate/alive", Accepted: time.Now()}, edge.Ticket{Owner: back})
+	g.broker.Flush()
+	select {
+	case <-back:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// signal1 is the owner of one ticket.
+type signal1 chan struct{}
+
+func (s signal1) Settle(uint64, byte) { s <- struct{}{} }
+
+// reload applies what changed in the configuration file. A file with problems
+// changes nothing.
+func (g *gateway) reload() {
+	cfg, problems, err := load(g.file)
+	if err != nil || len(problems) > 0 {
+		for _, p := range problems {
+			g.log.Error("configuration", "file", g.file, "line", p.line, "problem", p.String())
+		}
+		g.log.Error("reload: nothing changed, because the configuration has errors", "errors", len(problems), "err", err)
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	setLevel(g.level, cfg.Gateway.LogLevel)
+	g.needsRestart(cfg)
+	errs := []error{g.broker.Reload(cfg.Edge)}
+	if g.sameUplinks(cfg) {
+		for i, u := range g.uplinks {
+			errs = append(errs, u.Reload(cfg.Uplink[i]))
+		}
+	}
+	if !slices.Equal(cfg.HW.Sensor, g.cfg.HW.Sensor) {
+		errs = append(errs, g.replaceSensors(cfg.HW))
+	}
+	g.cfg.Edge, g.cfg.HW = cfg.Edge, cfg.HW
+	if err := errors.Join(errs...); err != nil {
+		g.log.Error("reload: not all could be applied", "err", err)
+		return
+	}
+	g.log.Info("reloaded", "file", g.file)
+}
+
+// needsRestart names what changed and cannot change while running.
+func (g *gateway) needsRestart(cfg Config) {
+	now, then := cfg.Gateway, g.cfg.Gateway
+	now.LogLevel = then.LogLevel
+	if now != then {
+		g.log.Warn("reload: id, data-dir, log-format and the wear budget take effect at the next start")
+	}
+	if !g.sameUplinks(cfg) {
+		g.log.Warn("reload: uplinks were added, removed or renamed; they take effect at the next start")
+	}
+}
+
+func (g *gateway) sameUplinks(cfg Config) bool {
+	return slices.EqualFunc(cfg.Uplink, g.cfg.Uplink, func(a, b uplink.Config) bool { return a.Name == b.Name })
+}
+
+func (g *gateway) replaceSensors(c hw.Config) error {
+	next, err := g.newSensors(c)
+	if err != nil {
+		return err
+	}
+	err = g.hw.stop(time.Now().Add(stopTime))
+	g.sensors, g.hw = next, start("sensors", next.Run, g.ended)
+	return err
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"tidegate/edge"
+	"tidegate/hw"
+	"tidegate/uplink"
+)
+
+// stats is one line of the status socket.
+type stats struct {
+	Version   string                  `json:"version"`
+	Gateway   string                  `json:"gateway"`
+	Epoch     uint64                  `json:"epoch"`
+	PID       int                     `json:"pid"`
+	Uptime    float64                 `json:"uptime"` // seconds
+	RSS       int64                   `json:"rss"`    // bytes
+	Listeners []string                `json:"listeners"`
+	Wear      wearStats               `json:"wear"`
+	Edge      edge.Stats              `json:"edge"`
+	Uplinks   map[string]uplink.Stats `json:"uplinks"`
+	HW        hw.Stats                `json:"hw"`
+}
+
+// wearStats says what the card was given since the start.
+type wearStats struct {
+	Written int64   `json:"written"` // bytes
+	Commits int64   `json:"commits"`
+	Left    float64 `json:"left"` // of the budget, 0 to 1
+}
+
+func (g *gateway) stats() any {
+	g.mu.Lock()
+	sensors, cfg := g.sensors, g.cfg
+	g.mu.Unlock()
+	s := stats{
+		Version: version, Gateway: cfg.Gateway.id(), Epoch: g.dir.Epoch, PID: os.Getpid(),
+		Uptime: time.Since(g.started).Seconds(), RSS: residentBytes(),
+		Edge: g.broker.Stats(), Uplinks: map[string]uplink.Stats{}, HW: sensors.Stats(),
+	}
+	s.Wear.Written, s.Wear.Commits = g.budget.Written()
+	s.Wear.Left = g.budget.Left()
+	for _, a := range g.broker.Addrs() {
+		s.Listeners = append(s.Listeners, a.String())
+	}
+	for i, u := range g.uplinks {
+		s.Uplinks[cfg.Uplink[i].Name] = u.Stats()
+	}
+	return s
+}
+
+// residentBytes is what the process has in RAM, or 0 when the kernel does not
+// say.
+func residentBytes() int64 {
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(data), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
