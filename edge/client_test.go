@@ -285,6 +285,25 @@ func (p *peer) ping() {
 	p.expect(packets.Pingresp)
 }
 
+// drain acknowledges the QoS 1 messages that have come before a ping, and counts
+// the messages.
+func (p *peer) drain() (n int) {
+	p.t.Helper()
+	p.raw([]byte{0xc0, 0})
+	for {
+		pk, err := p.read(patience)
+		switch {
+		case err != nil:
+			p.t.Fatal(err)
+		case pk.FixedHeader.Type == packets.Pingresp:
+			return n
+		case pk.FixedHeader.Qos == 1:
+			p.ack(packets.Puback, pk.PacketID)
+		}
+		n++
+	}
+}
+
 // ended expects the end of the connection, and returns what came before: the
 // reason of a DISCONNECT, or -1.
 func (p *peer) ended() int {
