@@ -24,11 +24,40 @@ const patience = 15 * time.Second
 // that would have come later has come already where that is possible.
 const quiet = 150 * time.Millisecond
 
+// TestMain fails when goroutines of this package stay behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	left := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if left = ownGoroutines(); left == "" {
+			break
+		}
+	}
+	if left != "" {
+		fmt.Println("goroutines left:\n" + left)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// ownGoroutines returns the stacks of goroutines that run code of this package,
+// but for the caller's.
+func ownGoroutines() string {
+	all := make([]byte, 4<<20)
+	all = all[:runtime.Stack(all, true)]
+	var own []string
+	for i, stack := range strings.Split(string(all), "\n\n") {
+		if i > 0 && strings.Contains(stack, "tidegate/edge.") {
+			own = append(own, stack)
+		}
+	}
+	return strings.Join(own, "\n\n")
+}
+
 // startBroker runs a broker with one listener for anonymous clients. It stops
-// with the test, which fails when goroutines stay behind.
+// with the test.
 func startBroker(t testing.TB, opt Options, change ...func(*Config)) *Broker {
 	t.Helper()
-	before := runtime.NumGoroutine()
 	cfg := DefaultConfig()
 	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}}
 	for _, f := range change {
@@ -55,7 +84,6 @@ func startBroker(t testing.TB, opt Options, change ...func(*Config)) *Broker {
 			stacks := make([]byte, 1<<20)
 			t.Fatalf("Run did not return\n%s", stacks[:runtime.Stack(stacks, true)])
 		}
-		until(t, "goroutines ended", func() bool { return runtime.NumGoroutine() <= before })
 	})
 	return b
 }

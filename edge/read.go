@@ -42,6 +42,8 @@ func (c *conn) packet(first byte, body []byte, own bool) error {
 		return err
 	}
 	switch kind {
+	case packets.Reserved:
+		return packets.ErrMalformedPacket
 	case packets.Puback, packets.Pubrec, packets.Pubcomp, packets.Pubrel:
 		id, reason, err := parseAck(kind, body, c.v5)
 		if err != nil {
