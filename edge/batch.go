@@ -115,6 +115,10 @@ const (
 	outdated    // another message is retained now
 )
 
+// slack is how far above the high-water mark QoS 0 messages still go: a client
+// that nobody waits for any more may only have had a hiccup.
+const slack = 4
+
 // transmit appends m for c as a PUBLISH with a packet id; id is 0 at QoS 0.
 func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bool) int {
 	if m.Expiry > 0 {
@@ -145,7 +149,7 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 			bt.slow(c)
 			return noRoom
 		}
-		if c.stalled || n > 4*high {
+		if n > slack*high {
 			c.mu.Unlock()
 			bt.b.stats.droppedSlow.Add(1)
 			return notSent

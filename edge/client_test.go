@@ -439,3 +439,21 @@ func (p *peer) bye() {
 	p.raw([]byte{0xe0, 0})
 	p.ended()
 }
+
+// dialRaw connects to listener i.
+func dialRaw(t testing.TB, b *Broker, i int) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", b.Addrs()[i].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc
+}
+
+func dialError(addr string) error {
+	nc, err := net.Dial("tcp", addr)
+	if err == nil {
+		nc.Close()
+	}
+	return err
+}

@@ -175,7 +175,7 @@ func (c *conn) close() {
 }
 
 // grace is how long a publisher waits for a target that makes no progress.
-const grace = 250 * time.Millisecond
+const grace = 100 * time.Millisecond
 
 // wait pauses a publisher until c has drained, or is closed, or makes no
 // progress; or until the publisher's own connection is closed (from may be

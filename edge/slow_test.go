@@ -1,0 +1,157 @@
+package edge
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/internal/conf"
+)
+
+// TestStalledSubscriberHarmsNobody has one of twenty subscribers stop reading
+// under load. The others get everything; the stalled one is cut, and what was
+// acknowledged waits in its session.
+func TestStalledSubscriberHarmsNobody(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) {
+		c.Limits.WriteTimeout = conf.Duration(2 * time.Second)
+		c.Limits.WriteBuffer = 64 << 10
+		c.Session.InFlight = 20_000
+		c.Session.Queue = 100_000
+		c.Session.QueueBytes = 1 << 30
+		c.Session.AllQueueBytes = 1 << 30
+	})
+	const messages, size = 3000, 4000
+	payload := strings.Repeat("x", size)
+	stalled := dial(t, b)
+	stalled.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
+	stalled.connect("stalled", resume(), expiry(1000), receiveMax(20_000))
+	stalled.subscribe(sub{filter: "t", qos: 1})
+	counts := make(chan int, 19)
+	for i := range 19 {
+		s := connect(t, b, fmt.Sprint("s", i))
+		s.subscribe(sub{filter: "t", qos: 1})
+		go func() {
+			n := 0
+			for ; n < messages; n++ {
+				pk, err := s.read(patience)
+				if err != nil {
+					break
+				}
+				s.nc.Write([]byte{0x40, 2, byte(pk.PacketID >> 8), byte(pk.PacketID)})
+			}
+			counts <- n
+		}()
+	}
+	p := connect(t, b, "p")
+	var longest time.Duration
+	for range messages {
+		start := time.Now()
+		p.publish("t", payload, 1)
+		longest = max(longest, time.Since(start))
+	}
+	for range 19 {
+		if n := <-counts; n != messages {
+			t.Fatalf("a subscriber got %d of %d", n, messages)
+		}
+	}
+	until(t, "the stalled client is cut", func() bool { return b.Stats().Cut == 1 })
+	st := b.Stats()
+	t.Logf("longest pause of the publisher %v, pauses %d", longest, st.Pauses)
+	if st.DroppedQueue != 0 {
+		t.Fatalf("dropped %d", st.DroppedQueue)
+	}
+	again := connect(t, b, "stalled", resume(), expiry(1000), receiveMax(100))
+	for range messages {
+		again.message("t", payload)
+	}
+	again.ping()
+}
+
+// TestSlowSubscriberHoldsPublisherBack has a subscriber that reads slowly but
+// steadily: at QoS 0 nothing is lost.
+func TestSlowSubscriberHoldsPublisherBack(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) { c.Limits.WriteBuffer = 64 << 10 })
+	s := dial(t, b)
+	s.nc.(*net.TCPConn).SetReadBuffer(64 << 10)
+	s.connect("s")
+	s.subscribe(sub{filter: "t"})
+	const messages = 3000
+	p := connect(t, b, "p")
+	go func() {
+		for i := range messages {
+			pk := publishPacket("t", fmt.Sprintf("%08000d", i), 0, 0)
+			pk.ProtocolVersion = 5
+			if _, err := p.nc.Write(encode(t, pk)); err != nil {
+				return
+			}
+		}
+	}()
+	for i := range messages {
+		if i%500 == 0 {
+			time.Sleep(50 * time.Millisecond)
+		}
+		s.message("t", fmt.Sprintf("%08000d", i))
+	}
+	if st := b.Stats(); st.DroppedSlow != 0 || st.Cut != 0 {
+		t.Fatalf("dropped %d, cut %d", st.DroppedSlow, st.Cut)
+	}
+}
+
+// TestFloodToOneself has a client publish to itself without reading.
+func TestFloodToOneself(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) {
+		c.Limits.WriteTimeout = conf.Duration(time.Second)
+		c.Limits.WriteBuffer = 64 << 10
+	})
+	p := connect(t, b, "p")
+	p.subscribe(sub{filter: "t", qos: 1})
+	pk := publishPacket("t", strings.Repeat("x", 8000), 0, 0)
+	pk.ProtocolVersion = 5
+	one := encode(t, pk)
+	p.nc.SetWriteDeadline(time.Now().Add(patience))
+	for {
+		if _, err := p.nc.Write(one); err != nil {
+			break // cut
+		}
+	}
+	until(t, "cut", func() bool { return b.Stats().Cut == 1 })
+}
+
+// TestManyRetained sends more retained messages than any buffer or queue holds.
+func TestManyRetained(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) {
+		c.Limits.WriteBuffer = 16 << 10
+		c.Session.Queue = 10
+	})
+	const topics = 2000
+	for i := range topics {
+		b.Publish(&Message{Topic: fmt.Sprint("r/", i), Payload: []byte(strings.Repeat("x", 500)), QoS: byte(i % 3), Retain: true, Accepted: time.Now()}, Ticket{})
+	}
+	for qos := range byte(3) {
+		s := connect(t, b, "s", receiveMax(7))
+		pk := &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe}, PacketID: 9, Filters: packets.Subscriptions{{Filter: "r/#", Qos: qos}}}
+		s.write(pk)
+		s.expect(packets.Suback)
+		seen := map[string]bool{}
+		for range topics {
+			pk := s.expect(packets.Publish)
+			seen[pk.TopicName] = true
+			switch pk.FixedHeader.Qos {
+			case 1:
+				s.ack(packets.Puback, pk.PacketID)
+			case 2:
+				s.ack(packets.Pubrec, pk.PacketID)
+				s.expect(packets.Pubrel)
+				s.ack(packets.Pubcomp, pk.PacketID)
+			}
+		}
+		if len(seen) != topics {
+			t.Fatalf("got %d topics of %d", len(seen), topics)
+		}
+		s.bye()
+	}
+}
