@@ -59,6 +59,10 @@ type LimitsConfig struct {
 	// publish to it pause while it makes progress.
 	WriteBuffer conf.Size `toml:"write-buffer"`
 
+	// StallAfter is how long publishers wait for a subscriber that takes
+	// nothing; then nobody waits for it any more.
+	StallAfter conf.Duration `toml:"stall-after"`
+
 	// WriteTimeout is how long a connection may take nothing of what waits for
 	// it before it is cut.
 	WriteTimeout conf.Duration `toml:"write-timeout"`
@@ -114,6 +118,7 @@ func DefaultConfig() Config {
 			ConnectTimeout:     conf.Duration(10 * time.Second),
 			MaxPacket:          1 << 20,
 			WriteBuffer:        256 << 10,
+			StallAfter:         conf.Duration(200 * time.Millisecond),
 			WriteTimeout:       conf.Duration(10 * time.Second),
 			Unacknowledged:     1000,
 			Retained:           20_000,
@@ -199,6 +204,7 @@ func (c Config) checkNumbers() []conf.Problem {
 	span("limits.connect-timeout", l.ConnectTimeout, 50*time.Millisecond, 10*time.Minute)
 	size("limits.max-packet", l.MaxPacket, 128, 256<<20)
 	size("limits.write-buffer", l.WriteBuffer, 4<<10, 64<<20)
+	span("limits.stall-after", l.StallAfter, time.Millisecond, time.Minute)
 	span("limits.write-timeout", l.WriteTimeout, 50*time.Millisecond, time.Hour)
 	span("limits.max-keep-alive", l.MaxKeepAlive, 0, 65535*time.Second)
 	num("limits.unacknowledged", l.Unacknowledged, 1, 65535)

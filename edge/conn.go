@@ -174,9 +174,6 @@ func (c *conn) close() {
 	c.hangUp()
 }
 
-// grace is how long a publisher waits for a target that makes no progress.
-const grace = 100 * time.Millisecond
-
 // wait pauses a publisher until c has drained, or is closed, or makes no
 // progress; or until the publisher's own connection is closed (from may be
 // nil) or the broker stops.
@@ -224,7 +221,7 @@ func (c *conn) waitQueue(from <-chan struct{}) {
 		}
 		if now := c.moved.Load(); now != moved {
 			moved, since = now, time.Now()
-		} else if time.Since(since) > grace {
+		} else if time.Since(since) > c.b.config().Limits.StallAfter.Std() {
 			s.stuck.Store(true)
 			return
 		}
@@ -234,7 +231,7 @@ func (c *conn) waitQueue(from <-chan struct{}) {
 // pause waits for ready. It returns false when c made no progress for a while.
 func (c *conn) pause(ready, from <-chan struct{}) bool {
 	c.b.stats.pauses.Add(1)
-	moved := c.moved.Load()
+	moved, grace := c.moved.Load(), c.b.config().Limits.StallAfter.Std()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	for {

@@ -74,7 +74,10 @@ func TestStalledSubscriberHarmsNobody(t *testing.T) {
 // TestSlowSubscriberHoldsPublisherBack has a subscriber that reads slowly but
 // steadily: at QoS 0 nothing is lost.
 func TestSlowSubscriberHoldsPublisherBack(t *testing.T) {
-	b := startBroker(t, Options{}, func(c *Config) { c.Limits.WriteBuffer = 64 << 10 })
+	b := startBroker(t, Options{}, func(c *Config) {
+		c.Limits.WriteBuffer = 64 << 10
+		c.Limits.StallAfter = conf.Duration(patience) // the test may be held up itself
+	})
 	s := dial(t, b)
 	s.nc.(*net.TCPConn).SetReadBuffer(64 << 10)
 	s.connect("s")
