@@ -219,11 +219,14 @@ func (s *salvager) root() (root uint64, ok bool) {
 // walk reads the tree below a page: the bucket of buckets, and in it the one
 // of rows. It returns whether all of it was readable.
 func (s *salvager) walk(id uint64, inside bool, depth int) bool {
-	p := s.page(id)
-	if p == nil || s.seen[id] || depth > 40 {
+	if s.seen[id] || depth > 40 {
 		return false
 	}
 	s.seen[id] = true
+	p := s.page(id)
+	if p == nil {
+		return false
+	}
 	if p.leaf() {
 		if inside {
 			return s.rows(p)

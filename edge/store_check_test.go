@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -207,6 +208,46 @@ func FuzzDecodeRow(f *testing.F) {
 			sum := rowSum(key, body)
 			row = append(body, byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
 			decodeRow(key, row, time.Now(), true)
+		}
+	})
+}
+
+func FuzzSalvage(f *testing.F) {
+	dir := f.TempDir()
+	s, err := openStore(dir, time.Second, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := s.load(func(*Message) {}); err != nil {
+		f.Fatal(err)
+	}
+	for i := range 3 {
+		s.retain(retained(fmt.Sprint("t/", i), "v"))
+	}
+	if _, err := s.write(); err != nil {
+		f.Fatal(err)
+	}
+	s.close()
+	whole, err := os.ReadFile(s.path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint32(0), uint64(0), uint32(1<<31), uint64(1))
+	f.Add(uint32(3*dbPageSize+8), uint64(1)<<32|leafFlag, uint32(3*dbPageSize+16), uint64(1<<63))
+	path := filepath.Join(dir, "damaged")
+	f.Fuzz(func(t *testing.T, at1 uint32, word1 uint64, at2 uint32, word2 uint64) {
+		file := bytes.Clone(whole)
+		binary.LittleEndian.PutUint64(file[int64(at1)%int64(len(file)-8):], word1)
+		binary.LittleEndian.PutUint64(file[int64(at2)%int64(len(file)-8):], word2)
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := salvage(path, func(m *Message) {
+			if m.Topic == "" {
+				t.Error("a message without a topic")
+			}
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 }
