@@ -11,26 +11,26 @@ import (
 // only between two moments at which it was synchronised, else the monotonic
 // time of the epochs, and a gap between epochs counts as nothing.
 type clock struct {
-	epoch  uint64
-	start  time.Time // of the process, with its monotonic reading
-	synced func() bool
+	epoch uint64
+	start time.Time                // of the process, with its monotonic reading
+	read  func() (time.Time, bool) // wall time, and whether it is synchronised
 
 	mu    sync.Mutex
 	spans map[uint64]int64 // the largest Mono seen, by earlier epoch
 }
 
-func newClock(epoch uint64, synced func() bool) *clock {
-	if synced == nil {
-		synced = kernelSynced
+func newClock(epoch uint64, read func() (time.Time, bool)) *clock {
+	if read == nil {
+		read = systemClock
 	}
-	return &clock{epoch: epoch, start: time.Now(), synced: synced, spans: make(map[uint64]int64)}
+	return &clock{epoch: epoch, start: time.Now(), read: read, spans: make(map[uint64]int64)}
 }
 
-// kernelSynced says whether something disciplines the system's clock.
-func kernelSynced() bool {
+// systemClock asks the kernel whether something disciplines its clock.
+func systemClock() (time.Time, bool) {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)
-	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+	return time.Now(), err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
 }
 
 // seen notes that the process of an earlier epoch lived for mono milliseconds.
@@ -40,16 +40,16 @@ func (c *clock) seen(epoch uint64, mono int64) {
 	c.mu.Unlock()
 }
 
-// wall returns the wall time of now in milliseconds, 0 if not synchronised.
-func (c *clock) wall(now time.Time) int64 {
-	if !c.synced() {
-		return 0
+// wall returns the wall time in milliseconds, 0 if it is not synchronised.
+func (c *clock) wall() int64 {
+	if now, synced := c.read(); synced {
+		return now.UnixMilli()
 	}
-	return now.UnixMilli()
+	return 0
 }
 
 // stamp is the stored form of a moment of this process; wall is the result of
-// c.wall for now.
+// c.wall then.
 func (c *clock) stamp(accepted, now time.Time, wall int64) stamp {
 	s := stamp{Epoch: c.epoch, Mono: max(accepted.Sub(c.start).Milliseconds(), 0)}
 	if wall != 0 {

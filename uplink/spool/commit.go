@@ -83,7 +83,7 @@ func (s *Spool) commit() (int64, error) {
 	}
 	b := &s.batchBuf
 	now := time.Now()
-	wall := s.clock.wall(now)
+	wall := s.clock.wall()
 	var ready []segment
 	for i, seg := range segments {
 		from := seg.start

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,7 +76,7 @@ func (d *disk) writable(need int64) (*file, int64, error) {
 		return f, 0, nil
 	}
 	d.active = nil
-	f, err := createFile(d.path(d.last+1, suffixFile), d.open, d.fileSize)
+	f, err := createFile(d.path(d.last+1, suffixFile), d.open, d.fileSize, 1<<20)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -247,13 +247,16 @@ func (p part) rows(k streamKey, from, bound uint64, limit int) (rows []row, end 
 		size += len(value)
 		return true
 	})
+	if err == nil && bad == nil && end > p.span.last && p.span.last < bound && (len(rows) == 0 || rows[len(rows)-1].seq != p.span.last) {
+		bad = fmt.Errorf("%w: row %d is missing", ErrDamaged, p.span.last)
+	}
 	return rows, end, errors.Join(err, bad)
 }
 
 // isDamage tells a file that is broken from a machine that is out of memory
 // or descriptors.
 func isDamage(err error) bool {
-	for _, target := range []error{ErrDamaged, bbolt.ErrInvalid, bbolt.ErrChecksum, bbolt.ErrVersionMismatch, os.ErrNotExist} {
+	for _, target := range []error{ErrDamaged, berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch, os.ErrNotExist} {
 		if errors.Is(err, target) {
 			return true
 		}
@@ -356,12 +359,11 @@ func (d *disk) repair() ([]int, error) {
 			continue
 		}
 		from, to := d.path(number, suffixSalvage), d.path(number, suffixFile)
-		if _, err := os.Stat(to); errors.Is(err, os.ErrNotExist) {
-			err = os.Rename(from, to)
-		} else {
-			err = os.Remove(from)
+		done := os.Rename
+		if _, err := os.Stat(to); err == nil {
+			done = func(from, _ string) error { return os.Remove(from) }
 		}
-		if err != nil {
+		if err := done(from, to); err != nil {
 			return nil, err
 		}
 	}

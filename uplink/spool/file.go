@@ -22,6 +22,7 @@ type file struct {
 	number int
 	path   string
 	open   opener
+	step   int // bytes
 
 	thinned uint8        // classes whose waiting rows were dropped, a bit each; the committer's
 	damaged atomic.Bool  // found while reading: to be set aside
@@ -71,9 +72,10 @@ func (b *batch) reset() {
 }
 
 // createFile makes a new, empty spool file for writing at path. room is about
-// the size it will grow to, in bytes: it is mapped once, not again and again.
-func createFile(path string, open opener, room int64) (*file, error) {
-	f := &file{path: path, open: open, spans: make(map[streamKey]*span), rows: make(map[streamKey]uint64)}
+// the size it will grow to, in bytes: it is mapped once, because mapping it
+// anew has to wait for readers. The file itself grows by step bytes.
+func createFile(path string, open opener, room int64, step int) (*file, error) {
+	f := &file{path: path, open: open, step: step, spans: make(map[streamKey]*span), rows: make(map[streamKey]uint64)}
 	err := f.start(&bbolt.Options{InitialMmapSize: int(room + room/2)})
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
@@ -110,7 +112,7 @@ func (f *file) start(opt *bbolt.Options) error {
 		}
 		return err
 	}
-	f.db.AllocSize = 1 << 20
+	f.db.AllocSize = f.step
 	return nil
 }
 

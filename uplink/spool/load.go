@@ -237,7 +237,7 @@ type stock struct {
 func (s *Spool) takeStock(reports []Report, cursors map[streamKey]uint64) map[streamKey]*stock {
 	stocks := make(map[streamKey]*stock)
 	now := time.Now()
-	wall := s.clock.wall(now)
+	wall := s.clock.wall()
 	for i, rep := range reports {
 		for _, part := range rep.Streams {
 			key := part.key()

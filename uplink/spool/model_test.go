@@ -2,11 +2,15 @@ package spool
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tidegate/internal/conf"
 )
@@ -35,7 +39,6 @@ type pushed struct {
 	reason   byte
 	arrivals int
 	life     uint64 // epoch
-	dropped  bool
 }
 
 // Settle makes the model the owner of all tickets.
@@ -66,7 +69,7 @@ func (m *model) start() {
 	if m.r.IntN(3) > 0 {
 		m.links = 2
 	}
-	s, err := New(smallConfig(), Options{Dir: m.dir, Links: m.links, Epoch: m.epoch, Synced: func() bool { return false }})
+	s, err := New(smallConfig(), Options{Dir: m.dir, Links: m.links, Epoch: m.epoch, Wall: noClock})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -184,6 +187,49 @@ func (m *model) write() {
 	}
 }
 
+// breakDisk has the next commit fail at some point: when it writes, when it
+// syncs, or, for all the committer knows, when it was already on disk.
+func (m *model) breakDisk() {
+	f := m.s.disk.active
+	if f == nil {
+		return
+	}
+	switch m.r.IntN(3) {
+	case 0:
+		putUnder(m.t, f, "/dev/full")
+	case 1:
+		putUnder(m.t, f, "/dev/null")
+	case 2:
+		segments := m.s.collect()
+		for _, seg := range segments {
+			for _, e := range m.s.pending[seg.start:seg.end] {
+				m.s.encode(seg.st, e, m.clock, 0)
+			}
+		}
+		f, _, err := m.s.disk.writable(0)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		_, err = f.append(&m.s.batchBuf) // which may fail: it may be broken already
+		m.s.disk.abandon(f, errors.Join(err, errors.New("made up")))
+		m.s.giveUp(segments)
+		m.s.batchBuf.reset()
+	}
+}
+
+// putUnder replaces what f's descriptor refers to.
+func putUnder(t *testing.T, f *file, device string) {
+	t.Helper()
+	d, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := unix.Dup3(int(d.Fd()), int(f.handle.Fd()), unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (m *model) crash() {
 	if err := m.s.disk.close(); err != nil {
 		m.t.Fatal(err)
@@ -278,8 +324,10 @@ func TestModel(t *testing.T) {
 				case x < 95:
 					m.up[link] = false
 					m.s.Online(link, false)
-				case x < 98:
+				case x < 97:
 					m.online(link)
+				case x == 97 && m.r.IntN(2) == 0:
+					m.breakDisk()
 				case x == 98 && m.r.IntN(4) == 0:
 					m.crash()
 				case x == 99 && m.r.IntN(4) == 0:

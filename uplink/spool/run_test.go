@@ -89,10 +89,6 @@ func run(t *testing.T, cfg Config, opt Options, tune ...func(*Spool)) *running {
 	return &running{s, t, once}
 }
 
-func (r *running) stored(link int, c Class) int {
-	return r.Stats().Streams[link*classes+int(c)].Stored
-}
-
 func numbered(topic string, n int) *Message {
 	return &Message{Topic: topic, Payload: binary.BigEndian.AppendUint32(make([]byte, 0, 200), uint32(n))[:200], QoS: 1, Accepted: time.Now()}
 }

@@ -65,7 +65,7 @@ func rewrite(path, to string, open opener, keep func(*row) bool) (rep Report, wr
 	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Report{}, 0, err
 	}
-	dst, err := createFile(to, open, info.Size())
+	dst, err := createFile(to, open, 0, 16<<10)
 	if err != nil {
 		return Report{}, 0, err
 	}

@@ -26,8 +26,8 @@ type Options struct {
 	Ready   func(link int)
 	Settled func()
 
-	Synced func() bool // whether wall time is synchronised; nil: ask the kernel
-	open   opener
+	Wall func() (now time.Time, synced bool) // wall time, and whether it can be trusted; nil: the kernel's
+	open opener
 }
 
 // Spool keeps the messages of one uplink until the cloud has acknowledged
@@ -97,7 +97,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 	if opt.open == nil {
 		opt.open = os.OpenFile
 	}
-	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), clock: newClock(opt.Epoch, opt.Synced)}
+	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), clock: newClock(opt.Epoch, opt.Wall)}
 	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log}
 	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
 	for i := range opt.Links {

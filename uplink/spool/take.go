@@ -188,7 +188,7 @@ func (st *stream) fill() bool {
 		return false
 	}
 	now := time.Now()
-	wall := st.s.clock.wall(now)
+	wall := st.s.clock.wall()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for i := range rows {
