@@ -388,7 +388,9 @@ func (p *publisher) turn() (time.Duration, error) {
 	case p.schedule.period > 0:
 		next := p.start + p.schedule.at(p.sent) - p.ledger.Now()
 		if next <= 0 && p.cfg.QoS > 0 && p.used >= p.window {
-			next = idle // the reader fills the window
+			// the reader fills the window with what is due when there is room;
+			// what becomes due after that is for us
+			next = max(p.schedule.period, time.Millisecond)
 		}
 		return max(next, 0), err
 	case p.cfg.QoS == 0:

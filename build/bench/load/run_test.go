@@ -116,6 +116,23 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestWindowAndRate has a window that is often full. A publisher that then
+// waited for an acknowledgement only would stop when the last one came before
+// the next message was due.
+func TestWindowAndRate(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	addr := startSink(t)
+	ledger := NewLedger()
+	fleet := NewFleet(FleetConfig{Client: Client{Addrs: []string{addr}}, QoS: 1, Window: 1, Rate: 4000, Count: 4000, CatchUp: -1}, ledger)
+	if err := fleet.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := fleet.Stats().Behind; got >= idle {
+		t.Errorf("the publisher slept for %v", got)
+	}
+}
+
 // TestSchedule checks numbers, not times: a slow machine leaves messages out, or
 // catches up.
 func TestSchedule(t *testing.T) {
