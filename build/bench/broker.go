@@ -90,7 +90,11 @@ func tidegate(binary string) broker {
 		if err != nil {
 			return nil, err
 		}
-		config := fmt.Sprintf(tidegateConfig, filepath.Join(dir, "data"), addr)
+		data := filepath.Join(dir, "data")
+		if err := os.Mkdir(data, 0o700); err != nil {
+			return nil, err
+		}
+		config := fmt.Sprintf(tidegateConfig, data, addr)
 		if len(up.endpoints) > 0 {
 			config += fmt.Sprintf(tidegateUplink, `"mqtt://`+strings.Join(up.endpoints, `", "mqtt://`)+`"`)
 		}

@@ -22,6 +22,8 @@ type process struct {
 	addr    string
 	ready   time.Duration // from the start to the first accepted CONNECT
 	stderr  string        // file with what it said
+	ended   chan struct{} // closed when the process has ended, with err
+	err     error
 	restart func(ctx context.Context) (*process, error)
 }
 
@@ -39,8 +41,14 @@ func spawn(ctx context.Context, dir, addr string, argv ...string) (*process, err
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	p.ended = make(chan struct{})
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+		cancel() // nobody will accept a client
+	}()
 	err = load.Ping(ctx, load.Client{Addrs: []string{addr}, ID: "bench-first", Retry: time.Millisecond})
 	if err != nil {
 		said, _ := os.ReadFile(p.stderr)
@@ -55,11 +63,12 @@ func tail(b []byte) []byte { return b[max(0, len(b)-2000):] }
 // stop ends the process in an orderly way, in bounded time.
 func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+		return fmt.Errorf("%s has ended before it was stopped: %w, %w", p.cmd.Path, p.err, err)
 	}
 	timer := time.AfterFunc(20*time.Second, func() { p.cmd.Process.Kill() })
 	defer timer.Stop()
-	err := p.cmd.Wait()
+	<-p.ended
+	err := p.err
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() < 0 && killedBy(exit) == syscall.SIGTERM {
 		return nil // it has no handler, or ends by the signal
 	}
@@ -74,11 +83,12 @@ func killedBy(e *exec.ExitError) syscall.Signal { return e.Sys().(syscall.WaitSt
 
 // kill ends it as a crash would.
 func (p *process) kill() error {
-	if err := p.cmd.Process.Kill(); err != nil {
-		return err
+	err := p.cmd.Process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
 	}
-	p.cmd.Wait() // the error says it was killed
-	return nil
+	<-p.ended // its error says that it was killed
+	return err
 }
 
 // ticks is the unit of CPU time in /proc/*/stat, USER_HZ, the same on every
