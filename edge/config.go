@@ -17,8 +17,10 @@ type Config struct {
 	// Access says who may do what.
 	Access AccessConfig `toml:"access"`
 
-	// SyncInterval is the most that a power cut takes from the retained
-	// messages on disk. The wear budget may stretch it.
+	// SyncInterval is the time between two commits of retained messages and so
+	// the most that a power cut takes from them. 100 topics that change every
+	// second cost the card 42 MB a day at 1m with values of 20 bytes, 220 MB
+	// with 1000; twice that at 30s.
 	SyncInterval conf.Duration `toml:"sync-interval"`
 
 	Limits  LimitsConfig  `toml:"limits"`
