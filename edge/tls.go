@@ -137,7 +137,7 @@ func readFile(what, path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s %s: there is no such file", what, path)
+		return nil, fmt.Errorf("%s %s: there is no such file; put it there, or correct the path in the configuration", what, path)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("%s %s: not readable by user id %d; give the file to the gateway's user", what, path, os.Getuid())
 	case err != nil:

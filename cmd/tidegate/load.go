@@ -40,6 +40,9 @@ func parse(data []byte) (Config, []problem) {
 	l.decode(&c)
 	for _, p := range c.Check() {
 		if !blamed(l.problems, p.Key) {
+			if strings.HasSuffix(p.Hint, "permission denied") {
+				p.Hint += fmt.Sprintf(" for user %d; give the file to the user that runs tidegate: chown tidegate FILE", os.Geteuid())
+			}
 			if e := doc.find(p.Key); e != nil && e.valueAt > 0 {
 				p.Value = doc.value(e)
 			}

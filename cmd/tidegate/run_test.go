@@ -201,31 +201,59 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 	}
 	defer occupied.Close()
 	address := occupied.Addr().String()
-	in := func(dir string) string { return fmt.Sprintf("[gateway]\ndata-dir = %q\n%s", dir, openHouse) }
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hunter2"), 0o000); err != nil {
+		t.Fatal(err)
+	}
+	in := func(dir, more string) string {
+		return fmt.Sprintf("[gateway]\ndata-dir = %q\n", dir) + more
+	}
+	withSecret := func(file string) string {
+		return fmt.Sprintf("[[uplink]]\nendpoints = [\"mqtt://a\"]\nuser = \"x\"\npassword-file = %q\n[[uplink.up]]\nfilter = \"x\"\n", file)
+	}
 	full := mount(t, "tmpfs", "tmpfs", 0, "size=64k")
 	fill(t, full)
-	for _, c := range []struct{ name, config, want string }{
-		{"occupied port", fmt.Sprintf("[gateway]\ndata-dir = %q\n[[edge.listener]]\nbind = %q\n", t.TempDir(), address), address},
-		{"missing certificate", in(t.TempDir()) + "[[edge.listener]]\nbind = \"127.0.0.1:0\"\ncert = \"/nonexistent/cert.pem\"\nkey = \"/nonexistent/key.pem\"\n", "/nonexistent/cert.pem"},
-		{"unreadable secret", in(t.TempDir()) + towards("1") + "[uplink.spool]\n" + "[[uplink]]\nname = \"b\"\nuser = \"x\"\npassword-file = \"/nonexistent/secret\"\nendpoints = [\"mqtt://127.0.0.1:1\"]\n[[uplink.up]]\nfilter = \"x\"\n", "/nonexistent/secret"},
-		{"missing data directory", in("/nonexistent/data"), "install -d -m 0700"},
-		{"read-only data directory", in(mount(t, "tmpfs", "tmpfs", syscall.MS_RDONLY, "size=64k")), "mount -o remount,rw"},
-		{"full data directory", in(full), "df -h"},
-		{"no file", "", "tidegate sample"},
-		{"bad configuration", in(t.TempDir()) + "[edge]\ncolour = 1\n", "tidegate.toml:8: edge.colour"},
+	for _, c := range []struct {
+		name, config string
+		code         int
+		want         []string
+	}{
+		{"occupied port", in(t.TempDir(), fmt.Sprintf("[[edge.listener]]\nbind = %q\n", address)), 1,
+			[]string{address, "another program has this port; stop it", "choose another bind"}},
+		{"missing certificate", in(t.TempDir(), "[[edge.listener]]\nbind = \"127.0.0.1:0\"\ncert = \"/nonexistent/cert.pem\"\nkey = \"/nonexistent/key.pem\"\n"), 1,
+			[]string{"/nonexistent/cert.pem", "no such file", "correct the path"}},
+		{"missing secret", in(t.TempDir(), withSecret("/nonexistent/secret")), 1,
+			[]string{`tidegate.toml:6: uplink[0].password-file = "/nonexistent/secret": must be a file that the gateway can read`, "no such file"}},
+		{"unreadable secret", in(t.TempDir(), withSecret(secret)), 1,
+			[]string{"tidegate.toml:6: uplink[0].password-file", "permission denied for user 0", "chown tidegate"}},
+		{"missing data directory", in("/nonexistent/data", openHouse), 1,
+			[]string{"/nonexistent/data", "install -d -m 0700"}},
+		{"read-only data directory", in(mount(t, "tmpfs", "tmpfs", syscall.MS_RDONLY, "size=64k"), openHouse), 1,
+			[]string{"read-only", "mount -o remount,rw", "gateway.data-dir", "dmesg"}},
+		{"full data directory", in(full, openHouse), 1,
+			[]string{full, "no space left", "df -h", "gateway.data-dir"}},
+		{"no file", "", 2, []string{"tidegate sample >"}},
+		{"bad configuration", in(t.TempDir(), "[edge]\ncolour = 1\nsync-interval = \"soon\"\n"), 1,
+			[]string{"tidegate.toml:4: edge.colour", "tidegate.toml:5: edge.sync-interval"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "tidegate.toml")
 			if c.config != "" {
 				configure(t, file, c.config)
 			}
-			p := run(t, nil, program, "run", file)
-			if code := p.exit(); code == exitOK {
-				t.Errorf("got exit code %d", code)
+			// Without these capabilities root may read no more than others.
+			p := run(t, nil, "setpriv", "--bounding-set=-dac_override,-dac_read_search", program, "run", file)
+			if code := p.exit(); code != c.code {
+				t.Errorf("got exit code %d, want %d", code, c.code)
 			}
 			t.Logf("%s", p.out)
-			if !strings.Contains(p.out.String(), c.want) {
-				t.Errorf("got %s\nwant it to say %q", p.out, c.want)
+			for _, want := range c.want {
+				if !strings.Contains(p.out.String(), want) {
+					t.Errorf("got %s\nwant it to say %q", p.out, want)
+				}
+			}
+			if strings.Contains(p.out.String(), "hunter2") {
+				t.Errorf("it printed the secret")
 			}
 		})
 	}
