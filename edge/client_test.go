@@ -457,3 +457,12 @@ func dialError(addr string) error {
 	}
 	return err
 }
+
+// heapInUse returns the bytes of heap and stacks, after a collection.
+func heapInUse() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc + m.StackInuse)
+}
