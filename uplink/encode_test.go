@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
 
 	"tidegate/internal/topic"
 	"tidegate/uplink/spool"
@@ -90,6 +91,38 @@ func FuzzParse(f *testing.F) {
 		}
 		if _, _, err := passOn(nil, kept); err != nil {
 			t.Errorf("what is passed on is malformed: %v", err)
+		}
+	})
+}
+
+// FuzzControl feeds anything to what reads the control packets: a panic there
+// would end the gateway.
+func FuzzControl(f *testing.F) {
+	for _, b := range [][]byte{{0x20, 3, 0, 0, 0}, {0x90, 4, 0, 1, 0, 0}, {0xB0, 4, 0, 1, 0, 0}, {0xD0, 0}, {0xE0, 2, 0x8b, 0}, {0x20, 8, 0, 0, 5, 0x22, 0, 1, 0x24, 1}} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < 2 || b[1] > 127 || int(b[1]) != len(b)-2 {
+			return
+		}
+		if k := b[0] >> 4; k != packets.CONNACK && k != packets.SUBACK && k != packets.UNSUBACK && k != packets.PINGRESP && k != packets.DISCONNECT {
+			return
+		}
+		p, err := packets.ReadPacket(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		switch c := p.Content.(type) {
+		case *packets.Connack:
+			paho.ConnackFromPacketConnack(c)
+			readLimits(c, 0)
+		case *packets.Disconnect:
+			paho.DisconnectFromPacketDisconnect(c)
+			disconnected(c)
+		case *packets.Suback:
+			paho.SubackFromPacketSuback(c)
+		case *packets.Unsuback:
+			paho.UnsubackFromPacketUnsuback(c)
 		}
 	})
 }
