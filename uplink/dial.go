@@ -137,7 +137,7 @@ func dial(ctx context.Context, c Config, e endpoint) (net.Conn, error) {
 	return tc, nil
 }
 
-// password reads the secret, without the newline that editors add.
+// password reads the first line of the secret's file.
 func (c Config) password() ([]byte, error) {
 	if c.PasswordFile == "" {
 		return nil, nil
@@ -146,7 +146,8 @@ func (c Config) password() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read password-file: %w", err)
 	}
-	return bytes.TrimRight(b, "\r\n"), nil
+	b, _, _ = bytes.Cut(b, []byte("\n"))
+	return bytes.TrimSuffix(b, []byte("\r")), nil
 }
 
 // limits are what the cloud said in its CONNACK [MQTT 5, 3.2.2.3].

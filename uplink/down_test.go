@@ -181,7 +181,7 @@ func TestTooManyUnacknowledgedEndTheConnection(t *testing.T) {
 	for id := range uint16(5) {
 		s.publishDown(id+1, "site/7/cmd/x", "", nil)
 	}
-	eventually(t, "the link has left", func() bool { return state(u, 1).Reconnects == 1 })
+	eventually(t, "the link has left", func() bool { return state(u, 1).Reconnects >= 1 })
 	if got := e.count(); got != 4 {
 		t.Errorf("got %d delivered, want 4", got)
 	}
@@ -217,7 +217,7 @@ func TestMalformedPublishEndsTheConnection(t *testing.T) {
 			cfg.Down = []Down{{Filter: "#"}}
 			u, to, _ := downLink(t, c, cfg, e.options())
 			to.get().raw(b...)
-			eventually(t, "the link has left and is back", func() bool { return state(u, 1).Reconnects == 1 && state(u, 1).State == Connected })
+			eventually(t, "the link has left and is back", func() bool { return state(u, 1).Reconnects >= 1 && state(u, 1).State == Connected })
 			if e.count() != 0 {
 				t.Error("it was delivered")
 			}

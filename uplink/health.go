@@ -99,7 +99,7 @@ func (w *watch) judge(v vitals, r rtt) (out verdict) {
 	}
 	switch {
 	case out.late && v.now >= w.due:
-		w.wait, w.cause = max(leastPingWait, r.deadline(0)), errSilent
+		w.wait, w.cause = max(leastPingWait, w.least/2, r.deadline(0)), errSilent
 		if v.allLate {
 			w.wait *= 4 // more likely the way to all of them than this node
 		}
@@ -142,7 +142,7 @@ func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 	w := watch{keepAlive: time.Duration(keepAlive) * time.Second, least: cfg.AckTimeout.Std(), patience: cfg.Patience.Std(), factor: int(l.factor.Load())}
 	tick := time.NewTicker(min(healthTick, max(w.least/4, 10*time.Millisecond)))
 	defer tick.Stop()
-	for {
+	for owed := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -155,8 +155,8 @@ func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 		out := w.judge(v, l.roundTrip())
 		l.late.Store(out.late)
 		l.setSlow(out.slow)
-		if out.ping {
-			h.wire.trySend(pingreq) // a write that is stuck counts as a ping
+		if owed = (owed || out.ping) && w.pinged != 0; owed {
+			owed = !h.wire.trySend(pingreq) // behind a write that is stuck it could not be answered either
 		}
 		if out.dead != nil {
 			if errors.Is(out.dead, errStuck) {

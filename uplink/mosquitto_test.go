@@ -31,7 +31,7 @@ func startMosquitto(t testing.TB) *mosquitto {
 	m := &mosquitto{t: t, addr: ln.Addr().String(), conf: filepath.Join(t.TempDir(), "mosquitto.conf")}
 	ln.Close()
 	_, port, _ := net.SplitHostPort(m.addr)
-	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 0\nlog_type none\nset_tcp_nodelay true\n", port)
+	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_inflight_messages 0\nlog_type none\n", port)
 	if os.Getuid() == 0 {
 		text += "user root\n" // who may read the test's folder
 	}

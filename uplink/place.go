@@ -70,6 +70,10 @@ func (u *Uplink) move(set *settings) {
 		l.mu.Lock()
 		l.place = slices.IndexFunc(set.endpoints, func(e endpoint) bool { return e.url == l.at })
 		l.mu.Unlock()
+		select {
+		case l.wake <- struct{}{}: // out of a pause between tries
+		default:
+		}
 	}
 	u.mu.Unlock()
 	select {

@@ -33,6 +33,8 @@ type upward struct {
 	buf   []byte
 	pause time.Duration // before what was refused is sent again
 
+	refusedAt time.Time
+
 	shared bool // by classes: the spool may keep room for an urgent one
 
 	wantRoom atomic.Bool
@@ -182,7 +184,12 @@ func (u *upward) write(w *wire) error {
 // again waits, longer each time, then puts what the cloud refused for now in
 // front of the queue.
 func (u *upward) again(ctx context.Context, c *client) {
-	u.pause = min(max(2*u.pause, backoffBase), u.link.config().ReconnectMax.Std())
+	most := u.link.config().ReconnectMax.Std()
+	if time.Since(u.refusedAt) > 2*most+stableSpell {
+		u.pause = 0
+	}
+	u.pause = min(max(2*u.pause, backoffBase), most)
+	u.refusedAt = time.Now()
 	for until := time.Now().Add(jitter(u.pause)); ; {
 		left := time.Until(until)
 		if left <= 0 || ctx.Err() != nil {
