@@ -181,6 +181,42 @@ func TestReloadAppliesWhatChanged(t *testing.T) {
 	home.says(`got a still here`)
 }
 
+// A reload moves the links to another cloud while the home stays connected.
+func TestReloadMovesTheUplink(t *testing.T) {
+	_, old := startCloud(t, "")
+	_, next := startCloud(t, "")
+	file, dir := house(t, openHouse+towards(old))
+	g := startGateway(t, file, dir)
+	up := subscribe(t, old, "houses/17/#")
+	publish(t, g.port(), "home/a", []string{"before"})
+	receivesAll(up, "houses/17/a", []string{"before"})
+
+	up = subscribe(t, next, "houses/17/#")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	configure(t, file, strings.ReplaceAll(string(text), ":"+old, ":"+next))
+	g.signal(syscall.SIGHUP)
+	g.says(`msg=reloaded`)
+	eventually(t, func() bool { // links roll one by one
+		publish(t, g.port(), "home/a", []string{"after"})
+		return strings.Contains(up.out.String(), "got houses/17/a after")
+	}, func() string { return "the links did not move:\n" + g.out.String() })
+}
+
+func TestSeveralClouds(t *testing.T) {
+	_, a := startCloud(t, "")
+	_, b := startCloud(t, "")
+	g := newHouse(t, openHouse+strings.Replace(towards(a), "[[uplink]]\n", "[[uplink]]\nname = \"a\"\n", 1)+
+		strings.Replace(towards(b), "[[uplink]]\n", "[[uplink]]\nname = \"b\"\n", 1))
+	lines := numbered(100)
+	inA, inB := subscribe(t, a, "houses/#"), subscribe(t, b, "houses/#")
+	publish(t, g.port(), "home/meter", lines)
+	receivesAll(inA, "houses/17/meter", lines)
+	receivesAll(inB, "houses/17/meter", lines)
+}
+
 func TestReloadReadsTheUsersFileAgain(t *testing.T) {
 	users := filepath.Join(t.TempDir(), "users.toml")
 	hash := strings.TrimSpace(printed(t, "secret\n", "passwd"))

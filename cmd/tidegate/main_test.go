@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+func TestCommandLine(t *testing.T) {
+	good := filepath.Join(t.TempDir(), "good.toml")
+	configure(t, good, sample)
+	bad := filepath.Join(t.TempDir(), "bad.toml")
+	configure(t, bad, "colour = 1\nedge = 2\n")
+	junk := filepath.Join(t.TempDir(), "junk.db")
+	configure(t, junk, strings.Repeat("no database ", 1000))
+	for _, c := range []struct {
+		name, in string
+		args     []string
+		code     int
+		out, err string // parts of what is printed
+	}{
+		{"nothing", "", nil, 2, "", "usage:"},
+		{"help", "", []string{"--help"}, 0, "usage:", ""},
+		{"unknown", "", []string{"fly"}, 2, "", "usage:"},
+		{"half a command", "", []string{"spool"}, 2, "", "usage:"},
+		{"version", "", []string{"version"}, 0, "tidegate development linux/", ""},
+		{"sample", "", []string{"sample"}, 0, "[gateway]", ""},
+		{"sample of what", "", []string{"sample", "x"}, 2, "", "takes no arguments"},
+		{"check", "", []string{"check", good}, 0, "good", ""},
+		{"check bad", "", []string{"check", bad}, 1, "", "bad.toml:1: colour"},
+		{"check lists all", "", []string{"check", bad}, 1, "", "bad.toml:2: edge"},
+		{"check nothing", "", []string{"check", "/nonexistent"}, 2, "", "tidegate sample >"},
+		{"check two", "", []string{"check", good, bad}, 2, "", "one file"},
+		{"run two", "", []string{"run", good, bad}, 2, "", "one file"},
+		{"passwd", "secret\n", []string{"passwd"}, 0, "$argon2id$", ""},
+		{"passwd without newline", "secret", []string{"passwd"}, 0, "$argon2id$", ""},
+		{"passwd empty", "\n", []string{"passwd"}, 2, "", "standard input"},
+		{"passwd generated", "", []string{"passwd", "-generate"}, 0, "hash: $tg-fast$", ""},
+		{"spool check nothing", "", []string{"spool", "check", "/nonexistent"}, 2, "", "no such file"},
+		{"spool check damaged", "", []string{"spool", "check", junk}, 1, `"damage"`, "damaged"},
+		{"edge check nothing", "", []string{"edge", "check", "/nonexistent"}, 2, "", "no such file"},
+		{"edge check damaged", "", []string{"edge", "check", junk}, 1, "", "junk.db"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, err := &output{}, &output{}
+			code := dispatch(environment{in: strings.NewReader(c.in), out: out, err: err}, c.args)
+			if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(err.String(), c.err) {
+				t.Errorf("got %d, %q, %q\nwant %d, %q, %q", code, out, err, c.code, c.out, c.err)
+			}
+		})
+	}
+}
+
+func TestChecksOfGoodFiles(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "empty.db")
+	db, err := bbolt.Open(name, 0o600, &bbolt.Options{PageSize: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := printed(t, "", "spool", "check", name); !strings.Contains(got, `"rows":0`) {
+		t.Errorf("spool check: got %s", got)
+	}
+	if got := printed(t, "", "edge", "check", name); !strings.Contains(got, "good") {
+		t.Errorf("edge check: got %s", got)
+	}
+	if _, err := os.Stat(name + ".lock"); err == nil {
+		t.Error("a check left something behind")
+	}
+}
