@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ const checkArg = "check-spool-file"
 // TestMain is the checking child when the tests start this binary again.
 func TestMain(m *testing.M) {
 	if len(os.Args) != 3 || os.Args[1] != checkArg {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // a child built for the race detector would sleep a second
 		os.Exit(m.Run())
 	}
 	rep, err := Check(os.Args[2])
@@ -193,7 +195,7 @@ func TestDamage(t *testing.T) {
 		t.Run(fmt.Sprintf("%d late %v", seed, late), func(t *testing.T) {
 			dir := p.copy(t)
 			r := rand.New(rand.NewPCG(seed, 4))
-			opt := Options{Dir: dir, Links: 2, Epoch: 2, Checker: []string{os.Args[0], checkArg}}
+			opt := Options{Dir: dir, Links: 2, Epoch: 2, Checker: []string{os.Args[0], checkArg}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 			var harms []harm
 			if late {
 				opt.Checker = nil
@@ -213,7 +215,7 @@ func TestDamage(t *testing.T) {
 			got := receive(t, s, len(p.topics))
 			for n := range p.topics {
 				if !got[n] && p.intact(n, harms) {
-					t.Errorf("row %d is lost though its page is intact; damage %v", n, harms)
+					t.Errorf("row %d is lost though its page is intact: %v; damage %v", n, p.homes[n], harms)
 				}
 			}
 			if len(got) < len(p.topics) && s.Stats().Corrupt == 0 {

@@ -30,9 +30,10 @@ type disk struct {
 	corrupt  atomic.Int64
 	used     atomic.Int64 // bytes of all files
 
-	// Only the committer's goroutine uses these two.
-	active *file // being written; nil until something is
-	last   int   // number of the newest file
+	// Only the committer's goroutine uses these, load before it.
+	active *file       // being written; nil until something is
+	last   int         // number of the newest file
+	tries  map[int]int // attempts to rewrite a file, by number
 
 	mu    sync.Mutex // guards files and their spans
 	files []*file    // by number
@@ -42,6 +43,7 @@ const (
 	suffixFile    = ".spool"
 	suffixSalvage = ".salvage"
 	suffixCorrupt = ".corrupt-"
+	patience      = 5 // attempts to read a damaged file whole, seconds apart
 	keepCorrupt   = 4 // files set aside that are kept for inspection
 )
 
@@ -201,7 +203,12 @@ func (d *disk) read(k streamKey, from, to uint64, limit int) (rows []row, next u
 			continue
 		}
 		if !p.f.damaged.Load() {
-			got, end, err := p.rows(k, from, bound, limit)
+			err := d.count(k, p)
+			var got []row
+			end := bound
+			if err == nil {
+				got, end, err = p.rows(k, from, bound, limit)
+			}
 			if err == nil {
 				rows, bound = append(rows, got...), end
 				continue
@@ -226,6 +233,33 @@ func (d *disk) read(k streamKey, from, to uint64, limit int) (rows []row, next u
 	return rows, bound, nil
 }
 
+// count makes sure, before the first row of a part is read, that bbolt finds as
+// many as were written: a damaged branch may hide some without a fault.
+func (d *disk) count(k streamKey, p part) error {
+	if p.span.counted {
+		return nil
+	}
+	n := 0
+	err := p.f.read(k, p.span.first, func(seq uint64, _ []byte) bool {
+		if seq <= p.span.last {
+			n++
+		}
+		return seq < p.span.last
+	})
+	if err == nil && n != p.span.rows {
+		err = fmt.Errorf("%w: %d rows of %d", ErrDamaged, n, p.span.rows)
+	}
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	if s := p.f.spans[k]; s != nil {
+		s.counted = true
+	}
+	d.mu.Unlock()
+	return nil
+}
+
 // rows reads from one file; end is the bound, or less when limit was reached.
 func (p part) rows(k streamKey, from, bound uint64, limit int) (rows []row, end uint64, err error) {
 	end = bound
@@ -239,7 +273,8 @@ func (p part) rows(k streamKey, from, bound uint64, limit int) (rows []row, end 
 			return false
 		}
 		var r row
-		if parseRow(bytes.Clone(value), &r) != nil || r.seq != seq || r.stream != k {
+		if parseRow(bytes.Clone(value), &r) != nil || r.seq != seq || r.stream != k ||
+			len(rows) > 0 && seq <= rows[len(rows)-1].seq {
 			bad = fmt.Errorf("%w: row %d", ErrDamaged, seq)
 			return false
 		}
@@ -295,9 +330,10 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 	if d.active == f {
 		d.active = nil
 	}
-	rep, written, err := rewrite(f.path, copied+".tmp", d.open, keep)
+	d.tries[f.number]++
+	rep, written, err := rewrite(f.path, copied+".tmp", d.open, d.tries[f.number] <= patience, keep)
 	if err == nil {
-		err = os.Rename(copied+".tmp", copied)
+		err = errors.Join(os.Rename(copied+".tmp", copied), syncDir(d.dir))
 	}
 	if err != nil {
 		_ = os.Remove(copied + ".tmp")
@@ -314,7 +350,7 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 	f.size.Store(f.fileSize())
 	spans := make(map[streamKey]*span)
 	for _, s := range rep.Streams {
-		spans[s.key()] = &span{s.First, s.Last, s.Rows, s.Bytes}
+		spans[s.key()] = &span{first: s.First, last: s.Last, rows: s.Rows, bytes: s.Bytes}
 	}
 	d.mu.Lock()
 	f.spans = spans

@@ -47,6 +47,7 @@ type span struct {
 	first, last uint64 // sequences
 	rows        int
 	bytes       int64
+	counted     bool // in this process; guarded by disk.mu too
 }
 
 // batch is what one transaction writes: rows in order of stream and sequence,

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"sync"
@@ -107,6 +108,13 @@ func (s *Spool) survey(ctx context.Context) ([]Report, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if err != nil && blank(f.path) {
+			s.log.Info("spool file was never written to", "file", f.path)
+			if err := s.disk.remove(f); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err != nil {
 			s.log.Error("spool file did not pass its check", "file", f.path, "err", err)
 			var written int64
@@ -119,13 +127,19 @@ func (s *Spool) survey(ctx context.Context) ([]Report, error) {
 		}
 		f.spans = make(map[streamKey]*span)
 		for _, st := range rep.Streams {
-			f.spans[st.key()] = &span{st.First, st.Last, st.Rows, st.Bytes}
+			f.spans[st.key()] = &span{first: st.First, last: st.Last, rows: st.Rows, bytes: st.Bytes}
 		}
 		f.size.Store(f.fileSize())
 		s.disk.enter(f)
 		reports = append(reports, rep)
 	}
 	return reports, nil
+}
+
+// blank says whether the power failed before the file got its first bytes.
+func blank(path string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && len(b) <= 4*pageSize && len(bytes.Trim(b, "\x00")) == 0
 }
 
 // checkTime is enough for 32 MiB on the slowest card.
@@ -284,12 +298,21 @@ func (s *Spool) deduct(k *stock, f *file, key streamKey, from, to uint64) {
 	}
 }
 
+// seqGap keeps new sequences clear of those that the last process had given out
+// but not committed: rows with them may still be found in a damaged file.
+const seqGap = 1 << 24
+
 // begin makes the stream go on after what is on disk. Messages that came
 // before that was known get their places behind it.
 func (st *stream) begin(k *stock, cursor uint64) {
 	base := max(cursor, firstSeq)
 	if k != nil {
 		base = max(base, k.last+1)
+	}
+	if base > firstSeq {
+		base += seqGap
+	}
+	if k != nil {
 		st.unsent, st.stock, st.oldest = k.unsent, k.bytes, k.oldest
 		for b, n := range k.buckets {
 			st.buckets[b] += n

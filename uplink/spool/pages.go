@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -24,6 +25,9 @@ const (
 	maxDepth     = 16
 )
 
+// errDisk says that the disk did not give a page, which may be better later.
+var errDisk = errors.New("the disk does not read")
+
 type page struct {
 	id       uint64
 	flags    uint16
@@ -45,7 +49,7 @@ func readPage(r io.ReaderAt, size int64, id uint64) (page, error) {
 	}
 	head := make([]byte, min(pageSize, size-off))
 	if _, err := r.ReadAt(head, off); err != nil {
-		return page{}, fmt.Errorf("read page %d: %w", id, err)
+		return page{}, fmt.Errorf("%w: page %d: %w", errDisk, id, err)
 	}
 	p := parsePage(head)
 	if p.overflow == 0 || p.flags != flagLeaf && p.flags != flagBranch {
@@ -54,7 +58,7 @@ func readPage(r io.ReaderAt, size int64, id uint64) (page, error) {
 	whole := min((int64(p.overflow)+1)*pageSize, size-off, maxPageBytes)
 	b := make([]byte, whole)
 	if _, err := r.ReadAt(b, off); err != nil {
-		return page{}, fmt.Errorf("read page %d: %w", id, err)
+		return page{}, fmt.Errorf("%w: page %d: %w", errDisk, id, err)
 	}
 	return parsePage(b), nil
 }
@@ -244,15 +248,18 @@ func (t *tree) sub(id uint64, name, value []byte, depth int) error {
 
 // scan looks at every page of the file by itself, reachable or not, and calls
 // found for each value of a leaf page with its place in the file. It passes
-// over what it cannot read.
-func scan(r io.ReaderAt, size int64, found func(value []byte, offset int64)) {
+// over what makes no sense, and counts the pages that the disk did not give.
+func scan(r io.ReaderAt, size int64, found func(value []byte, offset int64)) (unreadable int) {
 	for id := uint64(2); int64(id) < (size+pageSize-1)/pageSize; id++ {
 		p, err := readPage(r, size, id)
-		if err != nil || p.flags != flagLeaf || p.id != id {
-			continue
+		if errors.Is(err, errDisk) {
+			unreadable++
 		}
-		scanLeaf(p, int64(id)*pageSize, 0, found)
+		if err == nil && p.flags == flagLeaf && p.id == id {
+			scanLeaf(p, int64(id)*pageSize, 0, found)
+		}
 	}
+	return unreadable
 }
 
 func scanLeaf(p page, base int64, depth int, found func(value []byte, offset int64)) {

@@ -20,11 +20,11 @@ type place struct {
 // and cursors that are intact, and returns the rows in order of stream and
 // sequence, each once. A row that was once committed belongs to the file
 // whether or not the tree still leads to it, because rows are never deleted.
-func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows []place, cursors map[streamKey]uint64) {
+func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows []place, cursors map[streamKey]uint64, unreadable int) {
 	index := make(map[streamKey]uint16)
 	cursors = make(map[streamKey]uint64)
 	var r row
-	scan(f, size, func(value []byte, offset int64) {
+	unreadable = scan(f, size, func(value []byte, offset int64) {
 		if c, err := parseCursor(value); err == nil {
 			cursors[c.stream] = max(cursors[c.stream], c.seq)
 			return
@@ -43,15 +43,16 @@ func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows 
 		return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.seq, b.seq))
 	})
 	rows = slices.CompactFunc(rows, func(a, b place) bool { return a.stream == b.stream && a.seq == b.seq })
-	return keys, rows, cursors
+	return keys, rows, cursors, unreadable
 }
 
 const salvageBatch = 1 << 20 // bytes of rows a transaction
 
 // rewrite saves what is intact in the spool file at path, and what keep says
 // of it, into a new, synced and closed file at to, and reports what that holds.
-// It needs memory for one batch and some 24 bytes a row.
-func rewrite(path, to string, open opener, keep func(*row) bool) (rep Report, written int64, err error) {
+// It needs memory for one batch and some 24 bytes a row. A patient one gives up
+// with errDisk rather than lose a page that the disk may give later.
+func rewrite(path, to string, open opener, patient bool, keep func(*row) bool) (rep Report, written int64, err error) {
 	src, err := os.Open(path)
 	if err != nil {
 		return Report{}, 0, err
@@ -61,7 +62,10 @@ func rewrite(path, to string, open opener, keep func(*row) bool) (rep Report, wr
 	if err != nil {
 		return Report{}, 0, err
 	}
-	keys, places, cursors := find(src, info.Size(), keep)
+	keys, places, cursors, unreadable := find(src, info.Size(), keep)
+	if unreadable > 0 && patient {
+		return Report{}, 0, fmt.Errorf("%w: %d pages", errDisk, unreadable)
+	}
 	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Report{}, 0, err
 	}

@@ -98,7 +98,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 		opt.open = os.OpenFile
 	}
 	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), clock: newClock(opt.Epoch, opt.Wall)}
-	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log}
+	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log, tries: make(map[int]int)}
 	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
 	for i := range opt.Links {
 		s.links = append(s.links, new(link))
@@ -204,7 +204,7 @@ func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
 	var reason byte
 	if st.full(size) {
 		var in bool
-		if out, reason, in = st.overflow(t, m.QoS); !in {
+		if out, reason, in = st.overflow(t); !in {
 			st.mu.Unlock()
 			s.settle(out, reason)
 			s.work.Wake()
@@ -238,7 +238,7 @@ const quotaExceeded = 0x97 // MQTT 5, 3.4.2.1
 
 // overflow applies the class's policy to a new message with ticket t. It
 // returns a ticket to settle and whether the message comes in.
-func (st *stream) overflow(t Ticket, qos byte) (Ticket, byte, bool) {
+func (st *stream) overflow(t Ticket) (Ticket, byte, bool) {
 	switch st.cfg.Overflow {
 	case DropOldest:
 		if old, ok := st.makeRoom(); ok {
