@@ -1,0 +1,146 @@
+package promises
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidegate/build/bench/load"
+	"tidegate/build/lab/gateway"
+	"tidegate/build/lab/proxy"
+)
+
+// under returns the number of the node that the link is connected to, or -1.
+func (w *world) under(link string) int {
+	return slices.IndexFunc(w.ways, func(p *proxy.Proxy) bool {
+		return slices.ContainsFunc(p.Greetings(), func(hello string) bool { return strings.Contains(hello, "lab-"+link) })
+	})
+}
+
+// away waits until one of the links is connected to a node that is not node,
+// and returns that node.
+func (w *world) away(node int, links ...string) (other int) {
+	w.t.Helper()
+	w.eventually(fmt.Sprintf("one of %q is connected, not to node %d", links, node), time.Minute, func() bool {
+		return slices.ContainsFunc(links, func(link string) bool {
+			other = w.under(link)
+			return other >= 0 && other != node
+		})
+	})
+	return other
+}
+
+// nowhere is the number of no node.
+const nowhere = -1
+
+// TestRabbitMQFailover kills nodes of a real cluster under the up links, one
+// after the other, under load. The node where the account's subscriber is
+// stays: a subscriber whose node dies gets what was under way to it late, from
+// RabbitMQ itself (seen without a gateway).
+func TestRabbitMQFailover(t *testing.T) {
+	w := newWorld(t, options{cloud: "rabbitmq"})
+	const devices, account = 10, 0
+	tr := w.publish(load.FleetConfig{Clients: devices, Rate: 200, Size: 200})
+	all := func() bool { return w.watch.flowing(devices, time.Now().Add(-time.Second)) }
+	w.eventually("all topics arrive", time.Minute, all)
+	for range rounds(2) {
+		node := w.away(account, "u0", "u1")
+		w.watch.reset()
+		began := time.Now()
+		w.cloud.Nodes[node].Kill()
+		time.Sleep(300 * time.Millisecond)
+		w.eventually(fmt.Sprintf("all topics arrive without node %d", node), time.Minute,
+			func() bool { return w.watch.flowing(devices, began.Add(300*time.Millisecond)) })
+		t.Logf("node %d killed under an up link: longest silence of a topic %v", node, w.watch.silence().Round(time.Millisecond))
+		w.must(w.cloud.Nodes[node].Start(w.soon(2 * time.Minute)))
+		w.eventually("all topics arrive again", time.Minute, all)
+	}
+	tr.finish()
+	w.settle()
+}
+
+// TestRabbitMQDownLink kills the node under the down link while the cloud
+// publishes commands: the session is found on another node, with the commands
+// that came meanwhile.
+func TestRabbitMQDownLink(t *testing.T) {
+	w := newWorld(t, options{cloud: "rabbitmq"})
+	ledger := load.NewLedger()
+	home := ledger.Consumer()
+	w.listen("air-conditioner", "app/#", home)
+	w.prime()
+
+	app := load.NewFleet(load.FleetConfig{
+		Client:  load.Client{Addrs: w.cloud.Addrs(), ID: "app", KeepAlive: 5 * time.Second},
+		Clients: 3, QoS: 1, Rate: 100, Size: 100,
+		Topic: func(p, _ int) string { return fmt.Sprintf("%sapp/%d", gateway.Cmd, p) },
+	}, ledger)
+	done := make(chan error, 1)
+	ctx := t.Context()
+	go func() { done <- app.Run(ctx) }()
+	kills := rounds(2)
+	for range kills {
+		time.Sleep(time.Second)
+		node := w.away(nowhere, "d0")
+		began := time.Now()
+		w.cloud.Nodes[node].Kill()
+		w.away(node, "d0")
+		t.Logf("node %d killed under the down link: on another after %v", node, time.Since(began).Round(time.Millisecond))
+		w.must(w.cloud.Nodes[node].Start(w.soon(2 * time.Minute)))
+	}
+	app.Stop()
+	w.must(<-done)
+	r, _ := account(t, home)
+	// RabbitMQ itself sends late what was under way to a subscriber whose node
+	// died: its prefetch, for each kill.
+	const prefetch = 10
+	if r.Lost > 0 || r.Foreign > 0 || r.Acked == 0 || r.Disorder > uint64(prefetch*kills) {
+		t.Errorf("of %d commands: lost %d, out of order %d, foreign %d; the gateway's last output:\n%s",
+			r.Acked, r.Lost, r.Disorder, r.Foreign, w.gateway.Process().Output())
+	}
+}
+
+// listen starts a device that subscribes to commands, until the test ends.
+func (w *world) listen(id, filter string, c *load.Consumer) {
+	w.t.Helper()
+	device := load.NewSubscriber(load.SubscriberConfig{
+		Client:   load.Client{Addrs: []string{w.gateway.Addr}, ID: id},
+		Filters:  []load.Filter{{Topic: gateway.Down + filter, QoS: 1}},
+		Consumer: c,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	w.t.Cleanup(func() { cancel(); work.Wait() })
+	work.Go(func() {
+		if err := device.Run(ctx); err != nil {
+			w.t.Error(err)
+		}
+	})
+	select {
+	case <-device.Ready():
+	case <-w.soon(time.Minute).Done():
+		w.t.Fatal("the device is not ready")
+	}
+}
+
+// prime publishes commands of its own until one comes through: the down link's
+// subscription is there then.
+func (w *world) prime() {
+	w.t.Helper()
+	ledger := load.NewLedger()
+	home := ledger.Consumer()
+	w.listen("primed", "prime", home)
+	fleet := load.NewFleet(load.FleetConfig{
+		Client: load.Client{Addrs: w.cloud.Addrs(), ID: "prime"}, QoS: 1, Rate: 10,
+		Topic: func(int, int) string { return gateway.Cmd + "prime" },
+	}, ledger)
+	done := make(chan error, 1)
+	ctx := w.t.Context()
+	go func() { done <- fleet.Run(ctx) }()
+	w.eventually("a command comes down", time.Minute, func() bool { return home.Received() > 0 })
+	fleet.Stop()
+	w.must(<-done)
+}
