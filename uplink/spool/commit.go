@@ -38,11 +38,12 @@ func (s *Spool) write() (int64, error) {
 func (s *Spool) report(what string, err error) {
 	old := s.trouble.Load()
 	switch {
-	case err != nil && (old == nil || *old != err.Error()):
-		text := err.Error()
-		s.trouble.Store(&text)
-		s.log.Error("spool has trouble with the disk; what is not written stays unacknowledged", "what", what, "err", err)
-	case err == nil && old != nil && what == "write":
+	case err != nil:
+		s.trouble.Store(&trouble{what, err})
+		if old == nil || old.what != what {
+			s.log.Error("spool has trouble with the disk; what is not written stays unacknowledged", "what", what, "err", err)
+		}
+	case old != nil && what == "write":
 		s.trouble.Store(nil)
 		s.log.Info("spool is well again")
 	}

@@ -420,6 +420,53 @@ func TestSpillRule(t *testing.T) {
 	}
 }
 
+// TestLinksChanged starts with another number of links while messages of the
+// old layout, and of two before it, are on disk.
+func TestLinksChanged(t *testing.T) {
+	dir := t.TempDir()
+	n := 0
+	for epoch, links := range []int{2, 3} {
+		s := byHand(t, dir, uint64(epoch+1), nil, func(o *Options) { o.Links = links })
+		for range 120 {
+			s.Push(n%links, Class(n%3), numbered("t", n), Ticket{})
+			n++
+		}
+		if err := s.shutdown(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := byHand(t, dir, 3, nil)
+	s.Push(0, Urgent, numbered("new", n), Ticket{})
+	flight := s.Take(0, nil, 500, 1<<20)
+	if got, want := len(flight), 120; got != want {
+		t.Fatalf("%d taken at first, want the %d of the oldest layout", got, want)
+	}
+	for i, e := range flight {
+		if number(e) >= 120 {
+			t.Errorf("%d taken before the oldest layout was acknowledged", number(e))
+		}
+		if i < 119 {
+			s.Ack(e)
+		}
+	}
+	if got := s.Take(0, nil, 500, 1<<20); len(got) > 0 {
+		t.Fatalf("%d taken while one of the old layout is in flight", len(got))
+	}
+	s.Ack(flight[119])
+	second := s.Take(0, nil, 500, 1<<20)
+	if got, want := len(second), 120; got != want || len(s.Stats().Old) == 0 {
+		t.Fatalf("%d taken then, want %d", got, want)
+	}
+	s.Ack(second[0]) // the cursors are written once more, with the old layout done
+	if err := s.shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	s = byHand(t, dir, 4, nil)
+	if got, want := len(takeAll(s)), 120; got != want {
+		t.Errorf("%d after a restart, want %d: 119 that were in flight and the new one", got, want)
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	dir := t.TempDir()
 	s := byHand(t, dir, 1, nil)

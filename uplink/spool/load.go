@@ -20,6 +20,7 @@ import (
 type olds struct {
 	mu      sync.Mutex
 	layouts [][]*stream
+	done    []*stream // drained; files may still hold their rows
 }
 
 func (o *olds) first() ([]*stream, bool) {
@@ -36,10 +37,12 @@ func (o *olds) any() bool {
 	return ok
 }
 
+// all returns the streams of every old layout, drained ones included: as long
+// as a file holds rows of theirs their cursors count.
 func (o *olds) all() []*stream {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Concat(o.layouts...)
+	return append(slices.Concat(o.layouts...), o.done...)
 }
 
 // nextLayout goes on to the next layout when the oldest has drained.
@@ -47,6 +50,7 @@ func (s *Spool) nextLayout() {
 	s.old.mu.Lock()
 	before := len(s.old.layouts)
 	for len(s.old.layouts) > 0 && allIdle(s.old.layouts[0]) {
+		s.old.done = append(s.old.done, s.old.layouts[0]...)
 		s.old.layouts = s.old.layouts[1:]
 	}
 	after := len(s.old.layouts)
@@ -205,6 +209,8 @@ func (s *Spool) admit(reports []Report) {
 		st.begin(stock, cursors[key])
 		if stock.unsent > 0 {
 			older[key.Layout] = append(older[key.Layout], st)
+		} else {
+			s.old.done = append(s.old.done, st)
 		}
 	}
 	for _, st := range s.streams {

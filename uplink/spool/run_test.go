@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -206,5 +208,99 @@ func BenchmarkCommit(b *testing.B) {
 			b.ReportMetric(float64(s.bytes.Load())/float64(messages), "B/msg")
 			b.ReportMetric(float64(messages)/b.Elapsed().Seconds(), "msg/s")
 		})
+	}
+}
+
+// TestStop settles everything and leaves neither goroutines nor the lock
+// behind; the next process finds what was not acknowledged.
+func TestStop(t *testing.T) {
+	before := runtime.NumGoroutine()
+	dir := t.TempDir()
+	var tickets settled
+	r := run(t, smallConfig(), Options{Dir: dir})
+	for n := range 50 {
+		r.Push(0, Normal, numbered("t", n), Ticket{&tickets, uint64(n)})
+	}
+	flight := r.Take(0, nil, 20, 1<<20)
+	for _, e := range flight[:10] {
+		r.Ack(e)
+	}
+	if _, err := New(smallConfig(), Options{Dir: dir, Links: 0}); err == nil {
+		t.Error("no links are accepted")
+	}
+	second, err := New(smallConfig(), Options{Dir: dir, Links: 1, Epoch: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(t.Context()); err == nil {
+		t.Error("two spools run in one directory")
+	}
+	r.stop()
+	if got := tickets.count(0); got != 50 || tickets.twice > 0 {
+		t.Errorf("%d tickets settled, want 50", got)
+	}
+	until(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before })
+	s := byHand(t, dir, 2, nil)
+	if got, want := takeAll(s), upTo(10, 50); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("found %v, want %v", got, want)
+	}
+}
+
+// TestQuietWhileOnline acknowledges in time and looks for files.
+func TestQuietWhileOnline(t *testing.T) {
+	dir := t.TempDir()
+	cfg := smallConfig()
+	cfg.SpillAfter = conf.Duration(time.Minute) // this machine may stall
+	r := run(t, cfg, Options{Dir: dir})
+	for n := range 2000 {
+		r.Push(0, Normal, numbered("t", n), Ticket{nobody{}, 1})
+		for _, e := range r.Take(0, nil, 10, 1<<20) {
+			r.Ack(e)
+		}
+	}
+	r.stop()
+	if got := r.Stats(); got.Commits != 0 || got.Written != 0 {
+		t.Errorf("%d commits, %d bytes", got.Commits, got.Written)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("files: %v", left)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	if p := DefaultConfig().Check(); len(p) > 0 {
+		t.Fatalf("the defaults: %v", p)
+	}
+	for name, c := range map[string]struct {
+		change func(*Config)
+		key    string
+	}{
+		"file-size":       {func(c *Config) { c.FileSize = 1 << 20 }, "file-size"},
+		"max-disk":        {func(c *Config) { c.MaxDisk = c.FileSize }, "max-disk"},
+		"max-age":         {func(c *Config) { c.MaxAge = 5 }, "max-age"},
+		"spill-after":     {func(c *Config) { c.SpillAfter = 0 }, "spill-after"},
+		"min-gap":         {func(c *Config) { c.MinGap = c.MaxGap + 1 }, "min-gap"},
+		"max-gap":         {func(c *Config) { c.MaxGap = conf.Duration(time.Hour) }, "max-gap"},
+		"window-messages": {func(c *Config) { c.Bulk.Messages = 1 }, "bulk.window-messages"},
+		"window-bytes":    {func(c *Config) { c.Urgent.Bytes = 1 }, "urgent.window-bytes"},
+		"overflow":        {func(c *Config) { c.Normal.Overflow = 9 }, "normal.overflow"},
+	} {
+		cfg := DefaultConfig()
+		c.change(&cfg)
+		if p := cfg.Check(); len(p) != 1 || p[0].Key != c.key || p[0].Rule == "" {
+			t.Errorf("%s: %v", name, p)
+		}
+	}
+	for _, name := range []string{"urgent", "normal", "bulk"} {
+		var c Class
+		if err := c.UnmarshalText([]byte(name)); err != nil || c.String() != name {
+			t.Errorf("class %s: %v %v", name, c, err)
+		}
+	}
+	for _, name := range []string{"drop-oldest", "drop-newest", "reject"} {
+		var p Policy
+		if err := p.UnmarshalText([]byte(name)); err != nil || p.String() != name {
+			t.Errorf("policy %s: %v %v", name, p, err)
+		}
 	}
 }

@@ -48,7 +48,7 @@ type Spool struct {
 	closing atomic.Bool
 	commits atomic.Int64
 	bytes   atomic.Int64
-	trouble atomic.Pointer[string] // why the last commit failed; nil when it did not
+	trouble atomic.Pointer[trouble] // nil when all is well
 
 	old olds
 
@@ -62,6 +62,12 @@ type Spool struct {
 	overDisk  bool
 
 	refused refusals
+}
+
+// trouble is what goes wrong with the disk.
+type trouble struct {
+	what string
+	err  error
 }
 
 type link struct {

@@ -10,10 +10,10 @@ type Stats struct {
 	Files     int
 	DiskBytes int64
 	Commits   int64
-	Written   int64 // bytes given to the card since the start
-	Corrupt   int64 // files set aside since the start
-	DeadLost  int64 // refused messages for which the dead letters had no room
-	Trouble   string
+	Written   int64  // bytes given to the card since the start
+	Corrupt   int64  // files set aside since the start
+	DeadLost  int64  // refused messages for which the dead letters had no room
+	Trouble   string // with the disk; empty when all is well
 }
 
 // StreamStats is what one link holds of one class.
@@ -48,14 +48,16 @@ func (s *Spool) Stats() Stats {
 	out := Stats{Loaded: s.loaded.Load(), Files: len(s.disk.all()), DiskBytes: s.disk.used.Load(), Commits: s.commits.Load(),
 		Written: s.bytes.Load(), Corrupt: s.disk.corrupt.Load(), DeadLost: s.refused.lost.Load()}
 	if t := s.trouble.Load(); t != nil {
-		out.Trouble = *t
+		out.Trouble = t.err.Error()
 	}
 	now := time.Now()
 	for _, st := range s.streams {
 		out.Streams = append(out.Streams, st.stats(now))
 	}
 	for _, st := range s.old.all() {
-		out.Old = append(out.Old, st.stats(now))
+		if x := st.stats(now); x.Stored+x.InFlight > 0 {
+			out.Old = append(out.Old, x)
+		}
 	}
 	return out
 }
