@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -183,32 +182,39 @@ func (l *ledger) consume(t testing.TB, addr string) (subscribed *atomic.Int64) {
 	return subscribed
 }
 
-// load sends numbered messages on several topics until stop is called, about
-// 2000 a second, and returns how many it sent.
-func load(u *Uplink, done *counter) (stop func() int) {
+// publishers are devices with a topic each; they number what they send.
+type publishers [4]int
+
+func (p *publishers) sent() (n int) {
+	for _, k := range p {
+		n += k
+	}
+	return n
+}
+
+// load makes them send, about 2000 a second together, until stop is called.
+func (p *publishers) load(u *Uplink, done *counter) (stop func()) {
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
-	var sent atomic.Int64
-	for topic := range 4 {
+	for i := range p {
 		wg.Go(func() {
-			name := fmt.Sprintf("dev/%d", topic)
+			name := fmt.Sprintf("dev/%d", i)
 			tick := time.NewTicker(4 * time.Millisecond)
 			defer tick.Stop()
-			for n := 0; ; {
+			for {
 				select {
 				case <-quit:
 					return
 				case <-tick.C:
 				}
 				for range 2 {
-					u.Send(message(name, fmt.Sprintf("%s %d", name, n)), Ticket{Owner: done})
-					n++
-					sent.Add(1)
+					u.Send(message(name, fmt.Sprintf("%s %d", name, p[i])), Ticket{Owner: done})
+					p[i]++
 				}
 			}
 		})
 	}
-	return func() int { close(quit); wg.Wait(); return int(sent.Load()) }
+	return func() { close(quit); wg.Wait() }
 }
 
 // Nodes are killed, stopped and blackholed in turn under load: nothing is
@@ -241,7 +247,8 @@ func TestNodesFailUnderLoad(t *testing.T) {
 			eventuallyUp(t, u, 0)
 			eventuallyUp(t, u, 1)
 			var done counter
-			stop := load(u, &done)
+			var devices publishers
+			stop := devices.load(u, &done)
 			for round := range 2 {
 				at := -1
 				for i, e := range cfg.Endpoints {
@@ -263,7 +270,8 @@ func TestNodesFailUnderLoad(t *testing.T) {
 					eventually(t, "the node's consumer is back", func() bool { return subscribed[at].Load() > before })
 				}
 			}
-			sent := stop()
+			stop()
+			sent := devices.sent()
 			eventually(t, "all are settled", func() bool { return int(done.settled.Load()) == sent })
 			eventually(t, "all are in the cloud", func() bool { n, _ := book.count(); return n == sent })
 			_, duplicates := book.count()
@@ -277,100 +285,5 @@ func TestNodesFailUnderLoad(t *testing.T) {
 			}
 			t.Logf("%d messages, %d duplicates, %d losses, longest silence of a topic %v", sent, duplicates, losses, book.gap)
 		})
-	}
-}
-
-// relay is a TCP proxy that can go silent without closing anything.
-type relay struct {
-	ln   net.Listener
-	to   string
-	wg   sync.WaitGroup
-	mu   sync.Mutex
-	cond *sync.Cond
-	dead bool
-	end  bool
-	open []net.Conn
-}
-
-func newRelay(t testing.TB, to string) *relay {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &relay{ln: ln, to: to}
-	r.cond = sync.NewCond(&r.mu)
-	r.wg.Go(r.accept)
-	t.Cleanup(func() {
-		ln.Close()
-		r.mu.Lock()
-		r.end = true
-		for _, c := range r.open {
-			c.Close()
-		}
-		r.cond.Broadcast()
-		r.mu.Unlock()
-		r.wg.Wait()
-	})
-	return r
-}
-
-func (r *relay) addr() string { return r.ln.Addr().String() }
-
-func (r *relay) stall(on bool) {
-	r.mu.Lock()
-	r.dead = on
-	r.cond.Broadcast()
-	r.mu.Unlock()
-}
-
-func (r *relay) wait() (end bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.dead && !r.end {
-		r.cond.Wait()
-	}
-	return r.end
-}
-
-func (r *relay) accept() {
-	for {
-		a, err := r.ln.Accept()
-		if err != nil {
-			return
-		}
-		b, err := net.Dial("tcp", r.to)
-		if err != nil {
-			a.Close()
-			continue
-		}
-		r.mu.Lock()
-		r.open = append(r.open, a, b)
-		if r.end {
-			a.Close()
-			b.Close()
-		}
-		r.mu.Unlock()
-		r.wg.Go(func() { r.copy(a, b) })
-		r.wg.Go(func() { r.copy(b, a) })
-	}
-}
-
-func (r *relay) copy(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
-	b := make([]byte, 16<<10)
-	for {
-		n, err := from.Read(b)
-		if r.wait() {
-			return
-		}
-		if n > 0 {
-			if _, err := to.Write(b[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil && err != io.EOF || n == 0 {
-			return
-		}
 	}
 }
