@@ -73,7 +73,7 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 	if first != packets.Connect<<4 {
 		return errRefused // nothing may be said before CONNECT [MQTT-3.1.0-1]
 	}
-	pk, err := decodeConnect(bytes.Clone(body))
+	pk, w, err := decodeConnect(bytes.Clone(body))
 	c.v5 = pk.ProtocolVersion >= 5
 	if err == nil {
 		err = checkConnect(pk)
@@ -96,6 +96,10 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 		return c.deny(pk, packets.Code{Code: reason})
 	}
 	c.setLimits(pk)
+	if w != nil {
+		w.grant, w.msg.From = c.grant, id
+		c.will = w
+	}
 	c.nc.SetDeadline(time.Time{})
 	c.in.granted = time.Time{}
 	return c.join(pk, id, assigned)
@@ -119,9 +123,9 @@ func (c *conn) setLimits(pk *packets.Packet) {
 	c.keepAlive = time.Duration(keep) * time.Second * 3 / 2 // [MQTT-3.1.2-22]
 }
 
-// decodeConnect reads a CONNECT; the packet is never nil. What a client of a
+// decodeConnect reads a CONNECT and the will in it; the packet is never nil. What a client of a
 // protocol unknown to us sends is not read further than the version.
-func decodeConnect(body []byte) (pk *packets.Packet, err error) {
+func decodeConnect(body []byte) (pk *packets.Packet, w *will, err error) {
 	pk = &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connect, Remaining: len(body)}, ProtocolVersion: 4}
 	name, version := []byte("MQTT"), byte(0)
 	if len(body) >= 9 && bytes.Equal(body[:8], []byte("\x00\x06MQIsdp")) {
@@ -129,24 +133,28 @@ func decodeConnect(body []byte) (pk *packets.Packet, err error) {
 	} else if len(body) >= 7 && bytes.Equal(body[:6], []byte("\x00\x04MQTT")) {
 		version = body[6]
 	} else {
-		return pk, packets.ErrMalformedProtocolName
+		return pk, nil, packets.ErrMalformedProtocolName
 	}
 	if len(name) == 6 && version != 3 || len(name) == 4 && version != 4 && version != 5 {
 		if version > 5 && len(name) == 4 {
 			pk.ProtocolVersion = 5 // whoever comes after MQTT 5 understands its CONNACK
 		}
-		return pk, packets.ErrUnsupportedProtocolVersion
+		return pk, nil, packets.ErrUnsupportedProtocolVersion
 	}
 	pk.ProtocolVersion = version
+	rest := body
 	if version == 5 {
 		if len(body) < 11 {
-			return pk, packets.ErrMalformedPacket
+			return pk, nil, packets.ErrMalformedPacket
 		}
-		if _, err := checkProperties(body[10:], packets.Connect); err != nil {
-			return pk, err
+		if rest, err = checkProperties(body[10:], packets.Connect); err != nil {
+			return pk, nil, err
 		}
 	}
-	return pk, decode(func() error { return pk.ConnectDecode(body) })
+	if err = decode(func() error { return pk.ConnectDecode(body) }); err == nil {
+		w, err = newWill(pk, rest)
+	}
+	return pk, w, err
 }
 
 // decode calls a decoder of mochi, some of which panic on packets that are cut
@@ -215,7 +223,6 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) error {
 	if s != nil {
 		if old := s.conn.Load(); old != nil {
 			old.takeOver()
-			<-old.done
 		}
 		if pk.Connect.Clean || !s.allowed(c.grant) || !s.revive() {
 			c.b.endSession(s)
@@ -244,10 +251,6 @@ func (c *conn) start(pk *packets.Packet, s *session, present bool, assigned stri
 	s.will, s.until = nil, time.Time{}
 	s.window = sessions.InFlight
 	c.sess, c.gen = s, s.gen
-	c.will = newWill(pk, c.grant)
-	if c.will != nil {
-		c.will.msg.From = s.id
-	}
 	var p packets.Properties
 	if c.v5 {
 		if n := int(pk.Properties.ReceiveMaximum); n > 0 {
@@ -270,7 +273,7 @@ func (c *conn) start(pk *packets.Packet, s *session, present bool, assigned stri
 	} else {
 		s.expiry = expiryOf(never, sessions.MaxExpiry.Std())
 	}
-	bt.mark(c, c.send(connack(c.v5, present, 0, p)))
+	bt.mark(c, c.send(connack(c.v5, present && pk.ProtocolVersion > 3, 0, p)))
 	c.joined.Store(true)
 	s.resume(bt, c)
 }

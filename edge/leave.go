@@ -16,10 +16,27 @@ import (
 // last bytes out.
 const linger = 100 * time.Millisecond
 
-// takeOver ends c because its client id has come again [MQTT-3.1.4-3].
+// takeOver ends c because its client id has come again [MQTT-3.1.4-3]. What
+// the client had sent before, perhaps a DISCONNECT, still counts: the reader
+// gets a moment to finish with it.
 func (c *conn) takeOver() {
+	c.taken.Store(true)
+	nc := c.nc
+	if secure, ok := nc.(*tls.Conn); ok {
+		nc = secure.NetConn()
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok && tcp.CloseRead() == nil {
+		moment := time.NewTimer(linger)
+		defer moment.Stop()
+		select {
+		case <-c.done:
+			return
+		case <-moment.C:
+		}
+	}
 	c.goodbye(packets.ErrSessionTakenOver.Code)
 	c.close()
+	<-c.done
 }
 
 // goodbye tells an MQTT 5 client why it is disconnected, and waits a moment for
@@ -50,7 +67,12 @@ func (c *conn) leave(err error) {
 	c.settleBatch()
 	var code packets.Code
 	switch {
-	case err == nil, errors.Is(err, io.EOF):
+	case err == nil:
+		return
+	case c.taken.Load() && !errors.As(err, &code):
+		c.goodbye(packets.ErrSessionTakenOver.Code)
+		return
+	case errors.Is(err, io.EOF):
 		return
 	case errors.Is(err, errRefused):
 		c.flushOut(time.Now().Add(linger))

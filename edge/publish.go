@@ -127,7 +127,7 @@ func (c *conn) publish(first byte, body []byte) error {
 	}
 	if n, forwarded := c.b.accepted(bt, m, in.topic, rt, c.sess, ticket); !forwarded && in.qos > 0 {
 		reason := byte(0)
-		if n == 0 {
+		if n == 0 && in.qos == 1 {
 			reason = packets.CodeNoMatchingSubscribers.Code
 		}
 		c.settled(bt, ticket.ID, reason)
@@ -165,6 +165,9 @@ func (c *conn) resolve(in *inbound) (*route, error) {
 		}
 	}
 	rt := c.b.routes.lookup(name, c.last)
+	if rt == nil && !validText(name) {
+		return nil, packets.ErrMalformedInvalidUTF8
+	}
 	if rt == nil {
 		return nil, packets.ErrTopicNameInvalid
 	}

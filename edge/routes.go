@@ -140,7 +140,7 @@ func merge(subs []*subscription) form {
 // pick chooses the member whose turn it is among those that are connected; when
 // none is, one whose session waits for it, if the message is worth waiting for.
 func (g *sharers) pick(qos byte) *subscription {
-	turn := g.turn.Add(1)
+	turn := g.turn.Add(1) - 1
 	var away *subscription
 	for i := range uint32(len(g.members)) {
 		sub := g.members[(turn+i)%uint32(len(g.members))]

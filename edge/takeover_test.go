@@ -168,3 +168,22 @@ func TestStopIsBounded(t *testing.T) {
 		t.Fatalf("reason %#x for a 3.1.1 client", got)
 	}
 }
+
+// TestDisconnectJustBeforeTakeover has a client say goodbye and come back at
+// once: what it sent before it came back counts, the DISCONNECT too.
+func TestDisconnectJustBeforeTakeover(t *testing.T) {
+	b := startBroker(t, Options{})
+	s := connect(t, b, "s")
+	s.subscribe(sub{filter: "#", qos: 1})
+	p := connect(t, b, "p", resume(), expiry(100), willOf("will", "x", 1, false, 0))
+	for i := range 200 {
+		last := publishPacket("t", fmt.Sprint(i), 0, 0)
+		last.ProtocolVersion = 5
+		p.raw(encode(t, last))
+		p.raw([]byte{0xe0, 0})
+		again := connect(t, b, "p", resume(), expiry(100), willOf("will", "x", 1, false, 0))
+		s.message("t", fmt.Sprint(i)) // and not the will
+		p.nc.Close()
+		p = again
+	}
+}

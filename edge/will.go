@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"bytes"
+	"encoding/binary"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -16,49 +18,49 @@ type will struct {
 }
 
 // newWill takes the will out of a CONNECT, nil when there is none. The payload
-// may be empty, whatever mochi says.
-func newWill(pk *packets.Packet, grant *grant) *will {
+// may be empty, whatever mochi says. rest is the packet from the client id on.
+func newWill(pk *packets.Packet, rest []byte) (*will, error) {
 	p := &pk.Connect
 	if !p.WillFlag {
-		return nil
+		return nil, nil
 	}
-	w := &will{grant: grant, delay: time.Duration(p.WillProperties.WillDelayInterval) * time.Second}
-	w.msg = Message{
-		Topic:      p.WillTopic,
-		Payload:    p.WillPayload,
-		Properties: willProperties(&p.WillProperties),
-		From:       pk.Connect.ClientIdentifier,
-		Expiry:     p.WillProperties.MessageExpiryInterval,
-		QoS:        p.WillQos,
-		Retain:     p.WillRetain,
+	w := &will{msg: Message{Topic: p.WillTopic, Payload: p.WillPayload, QoS: p.WillQos, Retain: p.WillRetain}}
+	if pk.ProtocolVersion == 5 {
+		if err := w.takeProperties(rest); err != nil {
+			return nil, err
+		}
 	}
-	return w
+	return w, nil
 }
 
-// willProperties encodes those that the receivers get.
-func willProperties(p *packets.Properties) []byte {
-	var b []byte
-	if p.PayloadFormatFlag {
-		b = append(b, packets.PropPayloadFormat, p.PayloadFormat)
+// takeProperties checks the properties of the will and keeps those that the
+// receivers get, as they are.
+func (w *will) takeProperties(rest []byte) error {
+	id := 2 + int(binary.BigEndian.Uint16(rest)) // mochi has read it
+	list, _, err := cutProperties(rest[id:], 0)
+	for err == nil {
+		p, ok, wrong := list.next()
+		switch {
+		case wrong != nil:
+			return wrong
+		case !ok:
+			return nil
+		}
+		switch p.id {
+		case packets.PropWillDelayInterval:
+			w.delay = time.Duration(p.num) * time.Second
+			continue
+		case packets.PropMessageExpiryInterval:
+			w.msg.Expiry = max(p.num, 1)
+			continue
+		case packets.PropResponseTopic:
+			if bytes.ContainsAny(p.data, "+#") {
+				return packets.ErrProtocolViolationSurplusWildcard
+			}
+		}
+		w.msg.Properties = append(w.msg.Properties, p.raw...)
 	}
-	b = appendText(b, packets.PropContentType, p.ContentType)
-	b = appendText(b, packets.PropResponseTopic, p.ResponseTopic)
-	b = appendText(b, packets.PropCorrelationData, string(p.CorrelationData))
-	for _, u := range p.User {
-		b = append(b, packets.PropUser, byte(len(u.Key)>>8), byte(len(u.Key)))
-		b = append(b, u.Key...)
-		b = append(b, byte(len(u.Val)>>8), byte(len(u.Val)))
-		b = append(b, u.Val...)
-	}
-	return b
-}
-
-func appendText(b []byte, id byte, text string) []byte {
-	if text == "" {
-		return b
-	}
-	b = append(b, id, byte(len(text)>>8), byte(len(text)))
-	return append(b, text...)
+	return err
 }
 
 // publishWill publishes w through the same path as any message, if its client

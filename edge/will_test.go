@@ -103,7 +103,7 @@ func TestWillProperties(t *testing.T) {
 	})
 	p.nc.Close()
 	got := s.message("will", "x").Properties
-	if got.PayloadFormat != 1 || got.MessageExpiryInterval != 60 || got.ContentType != "text" || got.ResponseTopic != "answer" ||
+	if !got.PayloadFormatFlag || got.PayloadFormat != 1 || got.MessageExpiryInterval != 60 || got.ContentType != "text" || got.ResponseTopic != "answer" ||
 		string(got.CorrelationData) != "id" || fmt.Sprint(got.User) != "[{b 1} {a 2}]" {
 		t.Fatalf("got %+v", got)
 	}
