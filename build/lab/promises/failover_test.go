@@ -64,3 +64,35 @@ func TestNodesGoAway(t *testing.T) {
 	tr.finish()
 	w.settle()
 }
+
+// TestBadNetwork switches the networks to the nodes at random between good,
+// slow, narrow, silent and cut, and kills the gateway now and then.
+func TestBadNetwork(t *testing.T) {
+	w := newWorld(t, options{})
+	tr := w.publish(load.FleetConfig{Clients: 5, Topics: 4, Rate: 300, Size: 200})
+	faults := []proxy.Fault{
+		{},
+		{Delay: 200 * time.Millisecond},
+		{Rate: 20_000},
+		{Delay: 50 * time.Millisecond, Rate: 5_000},
+		{StallDown: true},
+		{StallUp: true},
+		proxy.Stall,
+		{Refuse: true},
+	}
+	for range rounds(40) {
+		way := w.ways[w.rng.IntN(len(w.ways))]
+		w.must(way.Set(faults[w.rng.IntN(len(faults))]))
+		if w.rng.IntN(3) == 0 {
+			way.Cut()
+		}
+		if w.rng.IntN(10) == 0 {
+			w.gateway.Kill()
+			w.start()
+		}
+		time.Sleep(w.between(50*time.Millisecond, 600*time.Millisecond))
+	}
+	w.online()
+	tr.finish()
+	w.settle()
+}

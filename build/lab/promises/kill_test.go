@@ -97,6 +97,12 @@ func TestOutage(t *testing.T) {
 	r := w.settle()
 	t.Logf("accepted while the cloud was away: %.0f/s before the kill, %.0f/s after it; down for %v; drained %v after the devices stopped; %+v",
 		mean(r.AckedRate, began, killed), mean(r.AckedRate, back, ended), back-killed, max(0, r.Last-acked), tr.Stats())
+	// Two events, the outage and the kill: the windows in flight of both links
+	// each, what devices sent again, and what their windows held.
+	const inFlight, windows = 2 * 256, 10 * 20
+	if most := uint64(2*inFlight + windows + int(tr.Stats().Resent)); r.Duplicates > most {
+		t.Errorf("%d duplicates, want at most %d", r.Duplicates, most)
+	}
 	// A slow machine may not offer 2000/s; then it cannot accept them. What
 	// the gateway must not do is hold the devices back.
 	if behind := tr.Stats().Behind; mean(r.AckedRate, began, killed) < 0.9*mean(r.SentRate, began, killed) {

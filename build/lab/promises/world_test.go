@@ -59,6 +59,7 @@ type world struct {
 	ledger  *load.Ledger
 	arrived *load.Consumer
 	watch   *watch
+	ids     *ids // of what arrived in a stand-in cloud
 }
 
 // options are what tests do not have in common.
@@ -73,7 +74,7 @@ func newWorld(t *testing.T, o options) *world {
 	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 0)), ledger: load.NewLedger(), watch: newWatch()}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 0)), ledger: load.NewLedger(), watch: newWatch(), ids: newIDs()}
 	w.arrived = w.ledger.Consumer()
 	if o.cloud == "" {
 		o.cloud = "standin"
@@ -138,6 +139,7 @@ func (w *world) collect() {
 				if strings.HasPrefix(m.Topic, gateway.Sent) {
 					w.arrived.Receive(m.Payload, w.ledger.Now()-time.Since(m.At))
 					w.watch.arrival(m.Topic, m.At)
+					w.ids.arrival(m.Topic, m.Payload, m.Properties)
 				}
 			})
 			if err != nil {
@@ -226,6 +228,13 @@ func (w *world) settle() load.Report {
 	r, err := account(w.t, w.arrived)
 	if err != nil {
 		w.t.Errorf("%v; the gateway's last output:\n%s", err, w.gateway.Process().Output())
+	}
+	known, wrong := w.ids.state()
+	if known > 0 {
+		w.t.Logf("different ids: %d", known)
+	}
+	if len(wrong) > 0 {
+		w.t.Errorf("ids:\n%s", strings.Join(wrong, "\n"))
 	}
 	return r
 }
