@@ -149,9 +149,10 @@ func (b *Broker) Addrs() []net.Addr {
 	return addrs
 }
 
-// Run serves until ctx ends, then disconnects everybody and returns when the
-// last goroutine has stopped, within a second or so. Wills are not published
-// at a clean stop: no device has failed.
+// Run serves until ctx ends, then reads no more, waits a little for what was
+// accepted to be acknowledged, disconnects everybody and returns when the last
+// goroutine has stopped, within three seconds or so. Wills are not published at
+// a clean stop: no device has failed.
 func (b *Broker) Run(ctx context.Context) error {
 	var accepters, others sync.WaitGroup
 	storing, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -176,6 +177,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	b.mu.Unlock()
 	accepters.Wait()
+	b.awaitAcks()
 	b.disconnectAll()
 	b.readers.Wait()
 	b.writers.Wait()
@@ -191,6 +193,27 @@ func (b *Broker) isStopping() bool {
 	default:
 		return false
 	}
+}
+
+// settleTime is how long a stop waits for acknowledgements: long enough for
+// what the cloud does not answer in time to be written.
+const settleTime = 2 * time.Second
+
+// awaitAcks waits until every message was acknowledged to its client, so that
+// it is not sent again after the restart, under another id.
+func (b *Broker) awaitAcks() {
+	for end := time.Now().Add(settleTime); time.Now().Before(end) && b.unacked() > 0; {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (b *Broker) unacked() (n int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.conns {
+		n += c.unacked.Load()
+	}
+	return n
 }
 
 // disconnectAll says goodbye to everybody at once.

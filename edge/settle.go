@@ -169,9 +169,9 @@ func (c *conn) freed() {
 
 // breathe keeps a client that has no Receive Maximum from having too many
 // messages unacknowledged: it is not read from. It returns when there is room
-// or the connection is closed.
+// or the connection is closed. At a stop nobody is read from.
 func (c *conn) breathe() {
-	for !c.v5 && c.unacked.Load() >= int32(c.b.config().Limits.Unacknowledged) {
+	for c.b.isStopping() || !c.v5 && c.unacked.Load() >= int32(c.b.config().Limits.Unacknowledged) {
 		c.settleBatch()
 		select {
 		case <-c.room:

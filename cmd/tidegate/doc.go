@@ -20,9 +20,9 @@
 // Exit codes: 0 good; 1 what was asked about is bad, or the gateway could not
 // go on; 2 the command line is wrong or a file cannot be read.
 //
-// Caveats: a device whose message was neither acknowledged by the cloud nor on
-// disk when the broker stopped gets no acknowledgement and sends it again,
-// although the uplink has written it: a duplicate with another id. The gateway's
+// Caveats: a stop waits two seconds for the acknowledgements of devices. A device
+// that got none by then sends its message again, although the uplink has written
+// it: a duplicate with another id. The gateway's
 // id, the data directory, the log's format, the wear budget and the number of
 // uplinks change at the next start only.
 package main

@@ -113,17 +113,17 @@ func blackHole(t *testing.T) (port string, published <-chan struct{}) {
 }
 
 // outbound is a house with routes up only.
-func outbound(t *testing.T, port, drain string) (file, dir string) {
+func outbound(t *testing.T, port, drain, spill string) (file, dir string) {
 	t.Helper()
 	return house(t, openHouse+fmt.Sprintf("[[uplink]]\nendpoints = [\"mqtt://127.0.0.1:%s\"]\ndrain-timeout = %q\n"+
-		"[[uplink.up]]\nfilter = \"home/#\"\n[uplink.spool]\nspill-after = \"1m\"\n", port, drain))
+		"[[uplink.up]]\nfilter = \"home/#\"\n[uplink.spool]\nspill-after = %q\n", port, drain, spill))
 }
 
 // What is in flight to a cloud that says nothing any more is written at a stop,
 // which takes no longer than it may, and goes up after the next start.
 func TestStopSpoolsWhatIsInFlight(t *testing.T) {
 	hole, published := blackHole(t)
-	file, dir := outbound(t, hole, "500ms")
+	file, dir := outbound(t, hole, "500ms", "1m")
 	g := startGateway(t, file, dir)
 	run(t, nil, "mosquitto_pub", "-h", "127.0.0.1", "-p", g.port(), "-q", "1", "-t", "home/meter", "-m", "m0")
 	<-published
@@ -142,9 +142,26 @@ func TestStopSpoolsWhatIsInFlight(t *testing.T) {
 	receivesAll(up, "home/meter", []string{"m0"})
 }
 
+// A stop lets the acknowledgements out before it disconnects anybody: otherwise
+// devices would send again what is safe already.
+func TestStopAcknowledgesWhatItKeeps(t *testing.T) {
+	hole, published := blackHole(t)
+	file, dir := outbound(t, hole, "500ms", "500ms")
+	g := startGateway(t, file, dir)
+	device := run(t, nil, "mosquitto_pub", "-h", "127.0.0.1", "-p", g.port(), "-q", "1", "-t", "home/meter", "-m", "m0")
+	<-published
+	g.signal(syscall.SIGTERM)
+	if code := device.exit(); code != 0 {
+		t.Errorf("the device got no acknowledgement: %s\n%s", device.out, g.out)
+	}
+	if code := g.exit(); code != exitOK {
+		t.Errorf("got exit code %d\n%s", code, g.out)
+	}
+}
+
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	hole, published := blackHole(t)
-	file, dir := outbound(t, hole, "1m")
+	file, dir := outbound(t, hole, "1m", "1m")
 	g := startGateway(t, file, dir)
 	run(t, nil, "mosquitto_pub", "-h", "127.0.0.1", "-p", g.port(), "-q", "1", "-t", "home/meter", "-m", "m0")
 	<-published
