@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,10 +71,16 @@ func startBroker(t testing.TB, opt Options, change ...func(*Config)) *Broker {
 	if err := b.Listen(); err != nil {
 		t.Fatal(err)
 	}
+	run(t, b)
+	return b
+}
+
+// run runs a broker until the test ends or stop is called.
+func run(t testing.TB, b *Broker) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-ended:
@@ -85,7 +92,8 @@ func startBroker(t testing.TB, opt Options, change ...func(*Config)) *Broker {
 			t.Fatalf("Run did not return\n%s", stacks[:runtime.Stack(stacks, true)])
 		}
 	})
-	return b
+	t.Cleanup(stop)
+	return stop
 }
 
 // until polls for a condition.
