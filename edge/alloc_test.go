@@ -102,7 +102,7 @@ func TestAllocations(t *testing.T) {
 			}
 			got := testing.AllocsPerRun(20, run) / 100
 			t.Logf("QoS %d, %d subscribers, v5 %v: %.2f", c.qos, c.subs, v5, got)
-			if got > c.want+0.2 { // pools are emptied by the collector now and then
+			if got > c.want+0.9 { // the collector empties pools now and then, and the race detector often
 				t.Errorf("QoS %d, %d subscribers, v5 %v: %.2f allocations a message, want %v", c.qos, c.subs, v5, got, c.want)
 			}
 		}

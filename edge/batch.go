@@ -104,6 +104,7 @@ func (bt *batch) settle(self *conn) {
 			bt.forms[i].b = nil
 		}
 	}
+	bt.share, bt.fresh = false, nil // after a panic they may still be set
 	batches.Put(bt)
 }
 

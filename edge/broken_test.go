@@ -23,13 +23,14 @@ func TestPanicEndsOneConnection(t *testing.T) {
 	}})
 	s := connect(t, b, "s")
 	s.subscribe(sub{filter: "#", qos: 1})
-	p := connect(t, b, "p", resume(), expiry(100))
+	p := connect(t, b, "p", resume(), expiry(100), willOf("t", "bad", 1, false, 0))
 	p.write(publishPacket("t", "bad", 1, 1))
 	p.ended()
 	s.message("t", "bad") // what was appended before is not stuck
+	s.message("t", "bad") // the will
 	connect(t, b, "p", resume(), expiry(100)).publish("t", "good", 1)
 	s.message("t", "good")
-	if got := b.Stats().Panics; got != 1 {
+	if got := b.Stats().Panics; got != 2 {
 		t.Fatalf("%d panics", got)
 	}
 }

@@ -123,18 +123,31 @@ func (c *conn) hangUp() {
 // finish ends the connection's goroutine: the session lets go of it, the will
 // is seen to, and whoever waits to take the client id over goes on.
 func (c *conn) finish() {
-	if p := recover(); p != nil {
-		c.b.stats.panics.Add(1)
-		c.b.log.Error("connection failed", "client", c.name(), "err", p, "stack", string(debug.Stack()))
+	c.caught(recover())
+	if c.sess != nil {
+		// Before the client can see the end and count on its session.
+		c.guard(func() { c.b.detach(c) })
 	}
 	c.close()
-	if c.sess != nil {
-		c.b.detach(c)
-	}
 	c.settleBatch()
 	c.in.release()
 	close(c.done)
 	c.b.forget(c)
+}
+
+// guard calls f and survives its panic.
+func (c *conn) guard(f func()) {
+	defer func() { c.caught(recover()) }()
+	f()
+}
+
+// caught reports a panic, if there was one.
+func (c *conn) caught(p any) {
+	if p == nil {
+		return
+	}
+	c.b.stats.panics.Add(1)
+	c.b.log.Error("connection failed", "client", c.name(), "err", p, "stack", string(debug.Stack()))
 }
 
 // detach takes c from its session, and ends that or lets it wait for the
