@@ -56,10 +56,10 @@ type segment struct {
 }
 
 func (s *Spool) anyDue() bool {
-	before := time.Now().Add(-s.cfg.SpillAfter.Std())
+	now := time.Now()
 	for _, st := range s.streams {
 		st.mu.Lock()
-		due := st.due(before, s.links[st.link].down.Load())
+		due := st.due(now, s.spill, s.along, s.links[st.link].down.Load())
 		st.mu.Unlock()
 		if due > 0 {
 			return true
@@ -113,12 +113,12 @@ func (s *Spool) commit() (int64, error) {
 // collect marks and gathers what is due, stream by stream.
 func (s *Spool) collect() []segment {
 	var segments []segment
-	before := time.Now().Add(-s.cfg.SpillAfter.Std())
+	now := time.Now()
 	s.pending = s.pending[:0]
 	for _, st := range s.streams {
 		start := len(s.pending)
 		st.mu.Lock()
-		if limit := st.due(before, s.closing.Load() || s.links[st.link].down.Load()); limit > 0 {
+		if limit := st.due(now, s.spill, s.along, s.closing.Load() || s.links[st.link].down.Load()); limit > 0 {
 			s.pending = st.collect(limit, s.pending)
 		}
 		st.mu.Unlock()

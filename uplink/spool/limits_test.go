@@ -394,6 +394,26 @@ func TestTakeBytes(t *testing.T) {
 	}
 }
 
+// TestLateMessagesShareCommits has a message come late every 10 ms: one commit
+// takes those that are half as late along.
+func TestLateMessagesShareCommits(t *testing.T) {
+	s := byHand(t, t.TempDir(), 1, func(c *Config) { c.SpillAfter = conf.Duration(20 * time.Second) })
+	var tickets settled
+	for n := range 2000 {
+		m := numbered("t", n)
+		m.Accepted = m.Accepted.Add(-time.Duration(2000-n) * 10 * time.Millisecond)
+		s.Push(0, Normal, m, Ticket{&tickets, uint64(n)})
+	}
+	until(t, "the first is late", s.anyDue)
+	mustWrite(t, s)
+	if got := tickets.count(0); got < 1000 || got > 1900 || s.Stats().Commits != 1 {
+		t.Errorf("%d settled by %d commits", got, s.Stats().Commits)
+	}
+	if s.anyDue() {
+		t.Error("more is due")
+	}
+}
+
 func TestSpillRule(t *testing.T) {
 	s := byHand(t, t.TempDir(), 1, func(c *Config) { c.SpillAfter = conf.Duration(time.Second) })
 	var tickets settled

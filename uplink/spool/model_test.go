@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"tidegate/internal/conf"
 )
 
 // model drives a spool by hand, without goroutines, against a plain account
@@ -181,7 +179,8 @@ func (m *model) online(link int) {
 func (m *model) write() {
 	// Everything accepted up to some moment of the last 40 is due.
 	cut := m.clock.Add(-time.Duration(m.r.IntN(40)) * time.Millisecond)
-	m.s.cfg.SpillAfter = conf.Duration(time.Since(cut))
+	m.s.spill = time.Since(cut)
+	m.s.along = m.s.spill
 	if _, err := m.s.write(); err != nil {
 		m.t.Fatal(err)
 	}

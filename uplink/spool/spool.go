@@ -41,6 +41,8 @@ type Spool struct {
 	disk  *disk
 	work  *wear.Committer
 
+	spill, along time.Duration // how long a message waits before it, or with it others, is written
+
 	ids     atomic.Uint64
 	links   []*link
 	streams []*stream // link*classes + class
@@ -104,6 +106,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 		opt.open = os.OpenFile
 	}
 	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), clock: newClock(opt.Epoch, opt.Wall)}
+	s.spill, s.along = cfg.SpillAfter.Std(), cfg.SpillAfter.Std()/2
 	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log, tries: make(map[int]int)}
 	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
 	for i := range opt.Links {
@@ -140,7 +143,7 @@ func (s *Spool) Run(ctx context.Context) error {
 
 // watch wakes the committer when something may have become due.
 func (s *Spool) watch(ctx context.Context) {
-	tick := time.NewTicker(min(s.cfg.SpillAfter.Std()/4, 250*time.Millisecond))
+	tick := time.NewTicker(min(s.spill/4, 250*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -221,6 +224,7 @@ func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
 	e.Msg, e.ticket, e.size, e.bucket, e.state = m, t, size, bucket, waiting
 	e.seq = st.next
 	st.next++
+	st.pushed++
 	e.Epoch, e.Seq = s.opt.Epoch, s.ids.Add(1)
 	if st.buckets[bucket] > 0 || !s.loaded.Load() {
 		st.count(e)

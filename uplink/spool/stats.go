@@ -26,7 +26,7 @@ type StreamStats struct {
 	Stored   int           // on disk, not taken
 	Disk     int64         // their bytes
 	Oldest   time.Duration // age of the oldest un-acked message; an estimate for what is on disk
-	Accepted uint64        // since the stream began
+	Accepted int64         // since the start
 	Taken    int64
 	Dropped  Drops
 }
@@ -83,5 +83,5 @@ func (st *stream) stats(now time.Time) StreamStats {
 		oldest = st.oldest
 	}
 	return StreamStats{Link: st.link, Class: st.key.Class, Waiting: st.waiting(), Bytes: st.bytes, InFlight: st.flying.n + st.kept.n,
-		Stored: st.unsent, Disk: st.stock, Oldest: now.Sub(oldest), Accepted: st.next - firstSeq, Taken: st.taken, Dropped: st.drops}
+		Stored: st.unsent, Disk: st.stock, Oldest: now.Sub(oldest), Accepted: st.pushed, Taken: st.taken, Dropped: st.drops}
 }

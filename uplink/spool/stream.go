@@ -81,6 +81,7 @@ type stream struct {
 	turn    bool   // whose turn it is: the backlog's
 	spare   *Entry
 	drops   Drops
+	pushed  int64
 	taken   int64
 	cursor  uint64 // last persisted
 	acked   int64  // bytes acknowledged of stored rows since then
@@ -168,30 +169,37 @@ func (st *stream) makeRoom() (Ticket, bool) {
 	return t, true
 }
 
-// due returns the sequence below which all has to be written, 0 for nothing:
-// everything once the link is down, RAM runs full or the spool stops, else
-// what was accepted before.
-func (st *stream) due(before time.Time, all bool) uint64 {
+// due returns the sequence below which all has to be written, 0 for nothing.
+// Everything is due once the link is down, RAM runs full or the spool stops;
+// else what has waited for after. With it goes what has waited for along, so
+// that a steady stream of late messages does not make a commit for each.
+func (st *stream) due(now time.Time, after, along time.Duration, all bool) uint64 {
 	if st.waiting() == 0 && st.flying.n == 0 {
 		return 0
 	}
+	all = all || st.high()
+	late := all
 	var limit uint64
 	note := func(e *Entry) bool {
-		if !all && !e.Msg.Accepted.Before(before) {
+		age := now.Sub(e.Msg.Accepted)
+		if !all && age <= along {
 			return false
 		}
 		if !e.writing {
 			limit = max(limit, e.seq+1)
+			late = late || age > after
 		}
 		return true
 	}
-	all = all || st.high()
 	for e := st.flying.first; e != nil; e = e.next {
 		note(e)
 	}
 	for i := 0; i < st.live.n && note(st.live.at(i)); i++ {
 	}
 	for i := 0; i < st.behind.n && note(st.behind.at(i)); i++ {
+	}
+	if !late {
+		return 0
 	}
 	return limit
 }
