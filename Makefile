@@ -72,8 +72,8 @@ demo: ## the whole story in a minute; CLOUD=rabbitmq for a real cluster
 	cd build/lab && $(GO) run ./cmd/demo -cloud $(CLOUD)
 
 .PHONY: bench
-bench: ## compare with Mosquitto, interleaved
-	$(GO) run ./build/bench
+bench: build ## compare with Mosquitto, in turns; BENCH=-short for some minutes, BENCH=-help for more
+	$(GO) run ./build/bench $(BENCH)
 
 .PHONY: lab
 lab: ## the promises, each against what breaks it

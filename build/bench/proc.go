@@ -39,7 +39,7 @@ func spawn(ctx context.Context, dir, addr string, argv ...string) (*process, err
 	p.restart = func(ctx context.Context) (*process, error) { return spawn(ctx, dir, addr, argv...) }
 	begin := time.Now()
 	if err := p.cmd.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; `make build` makes bin/tidegate, Mosquitto is Debian's package mosquitto", err)
 	}
 	p.ended = make(chan struct{})
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)

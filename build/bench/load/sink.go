@@ -10,8 +10,8 @@ import (
 )
 
 // Sink is the least a broker can do: it acknowledges every PUBLISH at once and
-// hands it, at QoS 0 or 1 as published, to every subscriber whatever its
-// filter. It keeps nothing and retransmits nothing. What a Fleet and its
+// hands it, at QoS 0 or 1 and not above the subscriber's, to every subscriber
+// whatever its filter. It keeps nothing and retransmits nothing. What a Fleet and its
 // Subscribers reach against it is what they can reach against anything: the
 // calibration of the generator.
 type Sink struct {
@@ -27,8 +27,9 @@ type sinkConn struct {
 	c       conn // its reading half belongs to serve
 	mu      sync.Mutex
 	version byte
-	out     []byte // guarded by mu, as is the writing
+	out     []byte // guarded by mu, as is the writing and what follows
 	id      uint16
+	qos     byte // of its subscription
 }
 
 // NewSink listens on addr, "127.0.0.1:0" for instance.
@@ -144,6 +145,9 @@ func (s *Sink) take(sc *sinkConn, p *packet, subscribers []*sinkConn) error {
 		sc.append(func(b []byte) []byte { return appendAck(b, pubcomp, p.id) })
 	case subscribe:
 		sc.append(func(b []byte) []byte {
+			if n := len(p.payload); n > 0 {
+				sc.qos = p.payload[n-1] & 3 // of the last filter
+			}
 			b = append(b, suback<<4)
 			if sc.version == MQTT5 {
 				return append(binary.BigEndian.AppendUint16(append(b, 4), p.id), 0, 1)
@@ -170,8 +174,9 @@ func (sc *sinkConn) append(what func(b []byte) []byte) {
 func (sc *sinkConn) publish(p *packet) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	flags := p.flags & 2
-	if flags != 0 {
+	var flags byte
+	if p.qos() > 0 && sc.qos > 0 {
+		flags = 1 << 1
 		sc.id = sc.id%65535 + 1
 	}
 	sc.out = appendPublish(sc.out, sc.version, flags, sc.id, p.topic, p.props, len(p.payload))
