@@ -28,18 +28,18 @@ func (b *Broker) Publish(m *Message, t Ticket) {
 // Submit accepts a message like a device's PUBLISH: it is delivered locally and
 // handed to the uplink, which settles t. Flush ends a batch of calls.
 func (b *Broker) Submit(m *Message, t Ticket) {
-	b.inside(m, nil)
-	if !b.forward(m, t) && t.Owner != nil {
+	if (!b.inside(m, nil) || !b.forward(m, t)) && t.Owner != nil {
 		t.Owner.Settle(t.ID, 0)
 	}
 }
 
-// inside delivers a message that no connection brought.
-func (b *Broker) inside(m *Message, w *waiter) {
+// inside delivers a message that no connection brought. It returns false when
+// the topic is not valid.
+func (b *Broker) inside(m *Message, w *waiter) bool {
 	rt := b.routes.lookup([]byte(m.Topic), nil)
 	if rt == nil {
 		b.stats.droppedInvalid.Add(1)
-		return
+		return false
 	}
 	bt := newBatch(b)
 	bt.received++
@@ -54,6 +54,7 @@ func (b *Broker) inside(m *Message, w *waiter) {
 		b.Flush()
 	}
 	bt.settle(nil)
+	return true
 }
 
 func (b *Broker) forward(m *Message, t Ticket) bool {

@@ -34,12 +34,17 @@ type sharers struct {
 type routes struct {
 	trie *trie
 
-	mu sync.RWMutex // guards m
-	m  map[string]*route
+	mu      sync.RWMutex // guards what follows
+	m       map[string]*route
+	gen     uint64 // of those in m; older ones are of no use and hold on to sessions
+	targets int    // of all in m
 }
 
-// maxRoutes bounds the cache. A topic that fell out is worked out again.
-const maxRoutes = 4096
+// The bounds of the cache. A topic that fell out is worked out again.
+const (
+	maxRoutes  = 4096
+	maxTargets = 64 << 10
+)
 
 // lookup returns the route of a topic, nil when the topic is not valid. memo
 // is where the caller keeps the last one; it saves the look into the cache.
@@ -54,7 +59,7 @@ func (r *routes) lookup(name []byte, memo *route) *route {
 	if rt != nil && rt.gen == gen {
 		return rt
 	}
-	text := ""
+	var text string
 	if rt != nil {
 		text = rt.topic
 	} else {
@@ -65,23 +70,32 @@ func (r *routes) lookup(name []byte, memo *route) *route {
 	}
 	rt = r.trie.route(text)
 	r.mu.Lock()
-	if len(r.m) >= maxRoutes {
-		r.thin()
-	}
-	r.m[text] = rt
+	r.keep(rt)
 	r.mu.Unlock()
 	return rt
 }
 
-// thin forgets an eighth of the routes, whichever come first.
-func (r *routes) thin() {
-	n := 0
-	for name := range r.m {
-		delete(r.m, name)
-		if n++; n >= maxRoutes/8 {
-			return
-		}
+// keep puts rt into the cache, for which others may have to go. mu is held.
+func (r *routes) keep(rt *route) {
+	if r.gen < rt.gen {
+		r.gen, r.targets = rt.gen, 0
+		clear(r.m)
 	}
+	if r.gen > rt.gen || len(rt.targets) > maxTargets/8 {
+		return
+	}
+	for name, other := range r.m {
+		if len(r.m) < maxRoutes && r.targets+len(rt.targets) <= maxTargets {
+			break
+		}
+		r.targets -= len(other.targets)
+		delete(r.m, name)
+	}
+	if old := r.m[rt.topic]; old != nil {
+		r.targets -= len(old.targets)
+	}
+	r.m[rt.topic] = rt
+	r.targets += len(rt.targets)
 }
 
 // route works out where the messages of a topic go.

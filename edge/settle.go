@@ -21,6 +21,10 @@ type exchange struct {
 	settled bool   // PUBREC may be sent
 }
 
+// maxExchanges bounds the QoS 2 messages of one client that wait for PUBREL, in
+// multiples of those that may be unacknowledged.
+const maxExchanges = 4
+
 // accept takes the responsibility for a message that may be published, and
 // returns the ticket that its acknowledgement waits for. known says that the
 // message was taken before: it is not published again [MQTT-4.3.3-10].
@@ -50,6 +54,9 @@ func (c *conn) accept(bt *batch, in *inbound) (t Ticket, known bool, err error) 
 			bt.mark(c, c.ack(packets.Pubrec, in.id, 0))
 		}
 		return t, true, nil
+	}
+	if len(s.in2) >= maxExchanges*int(limit) {
+		return t, false, packets.ErrReceiveMaximum // it never sends PUBREL
 	}
 	s.serial++
 	e = &exchange{serial: s.serial, gen: c.gen}

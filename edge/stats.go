@@ -31,6 +31,13 @@ type Stats struct {
 	Wills              int64
 	SessionsExpired    int64
 
+	// edge.db.
+	DiskWritten  int64 // bytes given to the card
+	DiskCommits  int64
+	DiskFailed   int64 // commits that failed and were tried again
+	DiskDamaged  int64 // files set aside
+	DiskSalvaged int64 // messages saved from them
+
 	// Messages dropped, by cause.
 	DroppedQueue    int64 // a session's queue, or all of them, were full
 	DroppedSlow     int64 // QoS 0 for a client that takes nothing
@@ -89,6 +96,10 @@ func (b *Broker) Stats() Stats {
 		DroppedRetained:    n.droppedRetained.Load(),
 		DroppedInvalid:     n.droppedInvalid.Load(),
 		DroppedSessions:    n.droppedSessions.Load(),
+	}
+	if st := b.store; st != nil {
+		disk := st.snapshot()
+		s.DiskWritten, s.DiskCommits, s.DiskFailed, s.DiskDamaged, s.DiskSalvaged = disk.Written, disk.Commits, disk.Failed, disk.Damaged, disk.Salvaged
 	}
 	b.mu.Lock()
 	s.Connections = len(b.conns)

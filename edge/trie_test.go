@@ -155,10 +155,27 @@ func TestTrieForgetsBranches(t *testing.T) {
 func TestRoutesAreBounded(t *testing.T) {
 	var tr trie
 	r := routes{trie: &tr, m: map[string]*route{}}
+	check := func() {
+		t.Helper()
+		total := 0
+		for _, rt := range r.m {
+			total += len(rt.targets)
+		}
+		if len(r.m) > maxRoutes || total > maxTargets || total != r.targets {
+			t.Fatalf("%d routes, %d targets, counted %d", len(r.m), total, r.targets)
+		}
+	}
 	for i := range 3 * maxRoutes {
 		r.lookup(fmt.Append(nil, "t/", i), nil)
 	}
-	if len(r.m) > maxRoutes {
-		t.Fatalf("%d routes", len(r.m))
+	check()
+	for i := range 100 {
+		tr.subscribe(&subscription{s: &session{id: fmt.Sprint(i)}, filter: "#"})
 	}
+	for i := range 2000 {
+		if rt := r.lookup(fmt.Append(nil, "t/", i%1500), nil); len(rt.targets) != 100 {
+			t.Fatalf("%d targets", len(rt.targets))
+		}
+	}
+	check()
 }
