@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -331,7 +332,7 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 		d.active = nil
 	}
 	d.tries[f.number]++
-	rep, written, err := rewrite(f.path, copied+".tmp", d.open, d.tries[f.number] <= patience, keep)
+	rep, written, err := rewrite(f.path, copied+".tmp", d.open, d.tries[f.number] <= patience, d.committed(f, keep))
 	if err == nil {
 		err = errors.Join(os.Rename(copied+".tmp", copied), syncDir(d.dir))
 	}
@@ -357,6 +358,36 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 	d.measure()
 	d.mu.Unlock()
 	return rep, written, err
+}
+
+// committed narrows keep to the rows that are known to be committed to f. The
+// pages of a commit that failed may still be there: what it held was repeated
+// in the next file, or acknowledged, or dropped.
+func (d *disk) committed(f *file, keep func(*row) bool) func(*row) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f.spans == nil {
+		return keep // of an earlier process
+	}
+	last := make(map[streamKey]uint64)
+	for k, s := range f.spans {
+		last[k] = s.last
+	}
+	return func(r *row) bool { return r.seq <= last[r.stream] && keep(r) }
+}
+
+// repeated is the sequence from which on newer files than f hold the rows of a
+// stream.
+func (d *disk) repeated(f *file, k streamKey) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	from := uint64(math.MaxUint64)
+	for _, o := range d.files {
+		if s := o.spans[k]; s != nil && o.number > f.number {
+			from = min(from, s.first)
+		}
+	}
+	return from
 }
 
 // setAside renames a damaged file for inspection and forgets the oldest of

@@ -54,7 +54,7 @@ func (s *Spool) thin(f *file, c Class) (int64, error) {
 	for _, st := range victims {
 		st.filling.Lock() // no row may be read while it is dropped
 		defer st.filling.Unlock()
-		plans[st.key] = st.plan()
+		plans[st.key] = st.plan(s.disk.repeated(f, st.key))
 	}
 	_, written, err := s.disk.replace(f, false, func(r *row) bool {
 		p := plans[r.stream]
@@ -89,6 +89,7 @@ func (d *disk) holds(f *file, st *stream) bool {
 // what is in flight.
 type plan struct {
 	read    uint64
+	again   uint64 // from here on rows are in a newer file too
 	skip    func(seq uint64) bool
 	needed  map[uint64]bool
 	dropped map[uint64]dropped // by sequence: the scan finds a row more than once
@@ -99,10 +100,10 @@ type dropped struct {
 	bucket uint16
 }
 
-func (st *stream) plan() *plan {
+func (st *stream) plan(again uint64) *plan {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	p := &plan{read: st.read, needed: make(map[uint64]bool), dropped: make(map[uint64]dropped)}
+	p := &plan{read: st.read, again: again, needed: make(map[uint64]bool), dropped: make(map[uint64]dropped)}
 	for e := st.kept.first; e != nil; e = e.next {
 		p.needed[e.seq] = true
 	}
@@ -122,7 +123,7 @@ func (p *plan) keep(r *row) bool {
 	if r.seq < p.read || p.needed[r.seq] {
 		return true
 	}
-	if !p.skip(r.seq) {
+	if r.seq < p.again && !p.skip(r.seq) {
 		p.dropped[r.seq] = dropped{int32(messageSize(&r.msg)), bucketOf(r.msg.Topic)}
 	}
 	return false

@@ -1,0 +1,122 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// commitInVain writes what is due and has the commit fail although it reached
+// the disk, as a sync that reports an error does.
+func commitInVain(t *testing.T, s *Spool) {
+	t.Helper()
+	segments := s.collect()
+	for _, seg := range segments {
+		for _, e := range s.pending[seg.start:seg.end] {
+			s.encode(seg.st, e, time.Now(), 0)
+		}
+	}
+	f, _, err := s.disk.writable(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.append(&s.batchBuf); err != nil {
+		t.Fatal(err)
+	}
+	s.disk.abandon(f, errors.New("made up"))
+	s.giveUp(segments)
+	s.batchBuf.reset()
+}
+
+// TestMaxDiskAfterRepeatedCommit drops the oldest file, which holds rows that a
+// commit repeated into the next one: those were not dropped.
+func TestMaxDiskAfterRepeatedCommit(t *testing.T) {
+	s := byHand(t, t.TempDir(), 1, nil)
+	s.Online(0, false)
+	push := func(from, to int) {
+		for n := from; n < to; n++ {
+			s.Push(0, Normal, numbered(fmt.Sprintf("t/%d", n%7), n), Ticket{})
+		}
+	}
+	push(0, 500)
+	mustWrite(t, s)
+	push(500, 1000)
+	commitInVain(t, s)
+	mustWrite(t, s)
+	push(1000, 1500)
+	mustWrite(t, s)
+	s.cfg.MaxDisk = diskMargin + 1<<20 + 1<<19
+	mustWrite(t, s)
+	dropped := int(s.Stats().Streams[Normal].Dropped.Disk)
+	if dropped == 0 {
+		t.Fatal("nothing was dropped")
+	}
+	if got, want := takeAll(s), upTo(dropped, 1500); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%d dropped and %d taken of 1500", dropped, len(got))
+	}
+}
+
+// TestMaxDiskAfterRestart does the same with the files of an earlier process,
+// which does not know that a commit had failed.
+func TestMaxDiskAfterRestart(t *testing.T) {
+	dir := t.TempDir()
+	s := byHand(t, dir, 1, nil)
+	s.Online(0, false)
+	for n := range 1500 {
+		s.Push(0, Normal, numbered(fmt.Sprintf("t/%d", n%7), n), Ticket{})
+		switch n {
+		case 499:
+			mustWrite(t, s)
+		case 999:
+			commitInVain(t, s)
+		}
+	}
+	mustWrite(t, s)
+	if err := s.disk.close(); err != nil {
+		t.Fatal(err)
+	}
+	s = byHand(t, dir, 2, nil)
+	s.cfg.MaxDisk = diskMargin + 1<<20 + 1<<19
+	mustWrite(t, s)
+	dropped := int(s.Stats().Streams[Normal].Dropped.Disk)
+	if got, want := takeAll(s), upTo(dropped, 1500); dropped == 0 || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%d dropped and %d taken of 1500", dropped, len(got))
+	}
+}
+
+// TestRescueAfterRepeatedCommit saves the rows of a file in which a commit
+// failed, after some of its messages were acknowledged: they do not come back,
+// and nothing is lost for them.
+func TestRescueAfterRepeatedCommit(t *testing.T) {
+	s := byHand(t, t.TempDir(), 1, nil)
+	s.Online(0, false)
+	for n := range 100 {
+		s.Push(0, Normal, numbered("t", n), Ticket{})
+	}
+	mustWrite(t, s)
+	for n := range 600 {
+		s.Push(0, Normal, numbered("live", n), Ticket{})
+	}
+	s.Online(0, true)
+	flight := s.Take(0, nil, 600, 1<<20)
+	s.Online(0, false)
+	commitInVain(t, s)
+	for _, e := range flight {
+		s.Ack(e)
+	}
+	left := s.Stats().Streams[Normal]
+	for n := range 1000 {
+		s.Push(0, Normal, numbered("t", 100+n), Ticket{})
+	}
+	mustWrite(t, s)
+	s.disk.files[0].damaged.Store(true)
+	mustWrite(t, s)
+	got := takeAll(s)
+	if want := left.Waiting + left.Stored + 1000; len(got) != want {
+		t.Errorf("%d taken, want %d", len(got), want)
+	}
+	if last := got[len(got)-1]; last != 1099 {
+		t.Errorf("the last is %d, want 1099", last)
+	}
+}
