@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -257,6 +258,57 @@ func receive(t *testing.T, s *Spool, limit int) map[int]bool {
 		}
 	}
 	return got
+}
+
+// TestHiddenRows takes a child out of a branch page of a running spool: bbolt
+// passes over its rows without a word.
+func TestHiddenRows(t *testing.T) {
+	dir := t.TempDir()
+	s := byHand(t, dir, 1, nil)
+	s.Online(0, false)
+	for n := range 200 {
+		s.Push(0, Normal, numbered(fmt.Sprintf("t/%d", n%10), n), Ticket{})
+	}
+	mustWrite(t, s)
+	name := s.disk.active.path
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := false
+	for at := 2 * pageSize; at+pageSize <= len(b); at += pageSize {
+		p := parsePage(b[at : at+pageSize])
+		if p.flags != flagBranch || p.count < 4 || int(p.id) != at/pageSize {
+			continue
+		}
+		for i := 1; i < p.count-1; i++ {
+			h := p.b[pageHead+i*itemHead:]
+			copy(h[:itemHead], h[itemHead:2*itemHead])
+			binary.LittleEndian.PutUint32(h, binary.LittleEndian.Uint32(h)+itemHead)
+		}
+		binary.LittleEndian.PutUint16(p.b[10:], uint16(p.count-1))
+		hidden = true
+	}
+	if !hidden {
+		t.Fatal("no branch page")
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	if got := receive(t, s, 200); len(got) != 200 {
+		t.Errorf("%d rows of 200", len(got))
+	}
+	if got := s.Stats().Corrupt; got != 1 {
+		t.Errorf("%d files set aside, want 1", got)
+	}
+	if err := s.shutdown(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestSetAside looks at what is left in the directory after damage.

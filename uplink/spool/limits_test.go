@@ -180,32 +180,44 @@ func upTo(from, to int) (out []int) {
 	return out
 }
 
-// TestMaxDiskKeepsFlight drops rows of a file of which some are in flight.
+// TestMaxDiskKeepsFlight drops rows of a file of which some are in flight,
+// taken from RAM before they were written, or from the disk.
 func TestMaxDiskKeepsFlight(t *testing.T) {
-	dir := t.TempDir()
-	s := byHand(t, dir, 1, nil)
-	s.disk.fileSize = 256 << 10
-	s.Online(0, false)
-	for n := range 3000 {
-		s.Push(0, Bulk, numbered("t", n), Ticket{})
-		if n%100 == 99 {
+	for _, fromDisk := range []bool{false, true} {
+		t.Run(fmt.Sprintf("from disk %v", fromDisk), func(t *testing.T) {
+			dir := t.TempDir()
+			s := byHand(t, dir, 1, nil)
+			s.disk.fileSize = 256 << 10
+			var flight []*Entry
+			for n := range 3000 {
+				s.Push(0, Bulk, numbered("t", n), Ticket{})
+				if n == 49 && !fromDisk {
+					flight = s.Take(0, nil, 50, 1<<20)
+					s.Online(0, false)
+				}
+				if n%100 == 99 {
+					s.Online(0, false)
+					mustWrite(t, s)
+				}
+			}
+			if fromDisk {
+				flight = s.Take(0, nil, 50, 1<<20)
+			}
+			s.Ack(flight[0])
+			s.cfg.MaxDisk = diskMargin + 1
 			mustWrite(t, s)
-		}
-	}
-	flight := s.Take(0, nil, 50, 1<<20)
-	s.Ack(flight[0])
-	s.cfg.MaxDisk = diskMargin + 1
-	mustWrite(t, s)
-	if err := s.disk.close(); err != nil {
-		t.Fatal(err)
-	}
-	s = byHand(t, dir, 2, nil)
-	got := takeAll(s)
-	if len(got) < 49 || fmt.Sprint(got[:49]) != fmt.Sprint(upTo(1, 50)) {
-		t.Errorf("what was in flight did not survive: %v", got)
-	}
-	if len(got) > 2900 {
-		t.Errorf("%d rows left", len(got))
+			if err := s.disk.close(); err != nil {
+				t.Fatal(err)
+			}
+			s = byHand(t, dir, 2, nil)
+			got := takeAll(s)
+			if len(got) < 49 || fmt.Sprint(got[:49]) != fmt.Sprint(upTo(1, 50)) {
+				t.Errorf("what was in flight did not survive: %v", got)
+			}
+			if len(got) > 2900 {
+				t.Errorf("%d rows left", len(got))
+			}
+		})
 	}
 }
 
