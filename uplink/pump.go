@@ -1,8 +1,10 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -209,7 +211,12 @@ func (u *upward) again(ctx context.Context, c *client) {
 // sending. No PUBACK may come any more.
 func (u *upward) takeBack() {
 	back := u.win.rewind(nil)
-	back = append(back, u.loose...)
+	if len(u.loose) > 0 { // QoS 0 was sent in between; ids tell the order within a topic
+		back = append(back, u.loose...)
+		slices.SortStableFunc(back, func(a, b *spool.Entry) int {
+			return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
+		})
+	}
 	u.resent.Add(int64(len(back)))
 	u.queue, u.head = append(back, u.queue[u.head:]...), 0
 	u.loose, u.buf = u.loose[:0], u.buf[:0]
