@@ -26,7 +26,9 @@ type id struct{ epoch, seq uint64 }
 
 func (a id) above(b id) bool { return a.epoch > b.epoch || a.epoch == b.epoch && a.seq > b.seq }
 
-func newIDs() *ids { return &ids{payload: map[string]string{}, seen: map[string]bool{}, last: map[string]id{}} }
+func newIDs() *ids {
+	return &ids{payload: map[string]string{}, seen: map[string]bool{}, last: map[string]id{}}
+}
 
 // arrival enters a message with its properties as on the wire.
 func (s *ids) arrival(topic string, payload, properties []byte) {
