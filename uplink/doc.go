@@ -39,7 +39,8 @@
 // A link is dead when TCP says so, when no PINGRESP comes to a ping that was
 // sent because PUBACKs are late (ack-timeout, more when the round trip is
 // long), because the connection was idle, or because another link lost the same
-// endpoint. A node that answers pings but acknowledges nothing is a slow cloud:
+// endpoint. While the kernel still moves what was written before the ping, a
+// slow line is not taken for a dead node. A node that answers pings but acknowledges nothing is a slow cloud:
 // the link stays, for patience. Which endpoint is next is a pure function: the
 // one with the fewest other links of the gateway, then the order of placement.
 // The first round through the list is without pause; then each endpoint has

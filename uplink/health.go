@@ -34,10 +34,12 @@ type vitals struct {
 	now      int64
 	oldest   int64 // when the oldest unanswered message was sent
 	inFlight int
-	read     int64 // last bytes in
-	written  int64 // last bytes out
-	suspect  bool  // another link lost this endpoint
-	allLate  bool  // the other links that have messages in flight are late too
+	read     int64  // last bytes in
+	written  int64  // last bytes out
+	suspect  bool   // another link lost this endpoint
+	allLate  bool   // the other links that have messages in flight are late too
+	behind   bool   // what was written has not all reached the other side's kernel
+	reached  uint64 // bytes that have
 }
 
 // verdict is what to do about them.
@@ -57,6 +59,7 @@ type watch struct {
 
 	pinged   int64 // when; 0: no ping is out
 	looks    int   // since then: after a pause of this process the reader needs its turn
+	reached  uint64
 	wait     time.Duration
 	cause    error
 	answered bool  // the last ping
@@ -81,6 +84,8 @@ func (w *watch) judge(v vitals, r rtt) (out verdict) {
 	if w.pinged != 0 {
 		if v.read > w.pinged {
 			w.pinged, w.answered, w.due = 0, true, v.now+deadline
+		} else if v.behind && v.reached != w.reached {
+			w.pinged, w.looks, w.reached = v.now, 0, v.reached // a slow line: the ping is still on its way
 		} else if w.looks++; w.looks >= 2 && v.now-w.pinged > int64(w.wait) {
 			out.dead = w.cause
 			return out
@@ -110,7 +115,7 @@ func (w *watch) judge(v vitals, r rtt) (out verdict) {
 	default:
 		return out
 	}
-	w.pinged, w.looks, out.ping = v.now, 0, true
+	w.pinged, w.looks, w.reached, out.ping = v.now, 0, v.reached, true
 	return out
 }
 
@@ -152,6 +157,7 @@ func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 		v := vitals{now: h.wire.clock(), read: h.wire.seen.Load(), written: h.wire.sent.Load(), suspect: h.suspect.Swap(false)}
 		v.oldest, v.inFlight = l.role.oldest()
 		v.allLate = l.up.allLate(l)
+		v.reached, v.behind = h.wire.reached()
 		out := w.judge(v, l.roundTrip())
 		l.late.Store(out.late)
 		l.setSlow(out.slow)

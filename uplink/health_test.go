@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -46,4 +47,19 @@ func TestDownLinkLeavesWithTheUpLink(t *testing.T) {
 	r.refuse(false)
 	eventually(t, "both are back", func() bool { return state(u, 0).State == Connected && state(u, 1).State == Connected })
 	eventually(t, "the message is there", func() bool { return state(u, 0).Acked == 1 })
+}
+
+// A large message takes seconds on a slow line. The node cannot answer a ping
+// that waits behind it, and must not be left for that.
+func TestLargeMessageOnASlowLine(t *testing.T) {
+	c := newCloud(t).start()
+	r := newRelay(t, c.ln.Addr().String())
+	r.rate = 64 << 10
+	u, _ := begin(t, quick("mqtt://"+r.addr()), Options{})
+	eventuallyUp(t, u, 0)
+	u.Send(message("a", strings.Repeat("x", 128<<10)), Ticket{Owner: new(counter)})
+	eventually(t, "it is acknowledged", func() bool { return state(u, 0).Acked == 1 })
+	if s := state(u, 0); s.Reconnects != 0 {
+		t.Errorf("got %d reconnects, want none", s.Reconnects)
+	}
 }

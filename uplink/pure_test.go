@@ -277,6 +277,7 @@ func TestJudge(t *testing.T) {
 		return vitals{oldest: oldest * ms, read: read * ms, written: written * ms, inFlight: inFlight}
 	}
 	late := func(v vitals) vitals { v.allLate = true; return v }
+	far := func(v vitals, reached uint64) vitals { v.behind, v.reached = true, reached; return v }
 	suspect := func(v vitals) vitals { v.suspect = true; return v }
 	for name, steps := range map[string][]step{
 		"busy and answered": {{500, v(0, 0, 400, 5), verdict{}}, {900, v(500, 800, 800, 5), verdict{}}},
@@ -307,6 +308,12 @@ func TestJudge(t *testing.T) {
 			{100, suspect(v(0, 50, 50, 0)), verdict{ping: true}},
 			{1000, v(0, 50, 100, 0), verdict{}},
 			{1200, v(0, 50, 100, 0), verdict{dead: errSuspect}}},
+		"a large message on a slow line": {
+			{1100, far(v(1, 900, 1000, 1), 10), verdict{ping: true, late: true}},
+			{1500, far(v(1, 900, 1100, 1), 20), verdict{late: true}},
+			{1900, far(v(1, 900, 1100, 1), 30), verdict{late: true}},
+			{2300, far(v(1, 900, 1100, 1), 30), verdict{late: true}},
+			{2500, far(v(1, 900, 1100, 1), 30), verdict{late: true, dead: errSilent}}},
 		"this process was stopped": {
 			{100, v(90, 50, 90, 5), verdict{}},
 			{60000, v(90, 50, 90, 5), verdict{ping: true, late: true}},

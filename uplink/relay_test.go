@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // relay is a TCP proxy that can go silent without closing anything, or refuse
@@ -17,6 +18,7 @@ type relay struct {
 	cond *sync.Cond
 	dead bool // silent
 	shut bool // refuses
+	rate int  // bytes a second towards the node, 0 for no limit; set before use
 	end  bool
 	open []net.Conn
 }
@@ -92,16 +94,23 @@ func (r *relay) accept() {
 			r.closeAll()
 		}
 		r.mu.Unlock()
-		r.wg.Go(func() { r.copy(a, b) })
-		r.wg.Go(func() { r.copy(b, a) })
+		r.wg.Go(func() { r.copy(a, b, 0) })
+		if r.rate > 0 {
+			a.(*net.TCPConn).SetReadBuffer(4096)
+		}
+		r.wg.Go(func() { r.copy(b, a, r.rate) })
 	}
 }
 
-func (r *relay) copy(to, from net.Conn) {
+func (r *relay) copy(to, from net.Conn, rate int) {
 	defer to.Close()
 	defer from.Close()
 	b := make([]byte, 16<<10)
 	for {
+		if rate > 0 {
+			time.Sleep(50 * time.Millisecond)
+			b = b[:rate/20]
+		}
 		n, err := from.Read(b)
 		if r.wait() {
 			return

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
+	"golang.org/x/sys/unix"
 )
 
 // plane is the side of a link that carries messages. Its methods are called
@@ -211,6 +213,29 @@ func (c *wire) write(b []byte) error {
 	_, c.werr = c.Conn.Write(b)
 	c.sent.Store(c.clock())
 	return c.werr
+}
+
+// reached returns how many bytes the other side's kernel has taken, and whether
+// there are more on the way. Zeros when the kernel does not say.
+func (c *wire) reached() (bytes uint64, more bool) {
+	nc := c.Conn
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	t, ok := nc.(*net.TCPConn)
+	if !ok {
+		return 0, false
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			bytes, more = info.Bytes_acked, info.Unacked > 0 || info.Notsent_bytes > 0
+		}
+	})
+	return bytes, more
 }
 
 // fail remembers the first reason why the connection ended.
