@@ -416,7 +416,6 @@ func (p *peer) publish(topic, payload string, qos byte, opts ...option) byte {
 }
 
 func asRetained() option { return func(pk *packets.Packet) { pk.FixedHeader.Retain = true } }
-func dup() option        { return func(pk *packets.Packet) { pk.FixedHeader.Dup = true } }
 
 func (p *peer) ack(kind byte, id uint16) {
 	p.t.Helper()
