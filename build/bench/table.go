@@ -39,6 +39,10 @@ func render(o options, results []result) string {
 	return b.String()
 }
 
+const calibrationText = `Generator and broker share %.0f CPUs. The null sink acknowledges and copies, and does nothing else.
+Well above 1 the generator holds nobody back; near 1 or below it holds the better broker back, and the true ratio is larger.
+`
+
 func pickColumn(rounds [][]float64, i int) (values []float64) {
 	for _, r := range rounds {
 		values = append(values, r[i])
@@ -127,5 +131,5 @@ func calibration(results []result) string {
 	if b.Len() == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Generator and broker share %.0f CPUs. The null sink acknowledges and copies, and does nothing else:\n", cores) + b.String()
+	return fmt.Sprintf(calibrationText, cores) + b.String()
 }
