@@ -12,8 +12,7 @@ type sample struct {
 	published, acked, received uint64
 	links                      []linkState
 	ram, disk                  int64 // messages spooled
-	drain                      time.Duration
-	up                         bool // the gateway answered
+	up                         bool  // the gateway answered
 }
 
 type linkState struct {
