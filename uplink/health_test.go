@@ -54,7 +54,7 @@ func TestDownLinkLeavesWithTheUpLink(t *testing.T) {
 func TestLargeMessageOnASlowLine(t *testing.T) {
 	c := newCloud(t).start()
 	r := newRelay(t, c.ln.Addr().String())
-	r.rate = 64 << 10
+	r.rate.Store(64 << 10)
 	u, _ := begin(t, quick("mqtt://"+r.addr()), Options{})
 	eventuallyUp(t, u, 0)
 	u.Send(message("a", strings.Repeat("x", 128<<10)), Ticket{Owner: new(counter)})

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,9 +17,9 @@ type relay struct {
 	wg   sync.WaitGroup
 	mu   sync.Mutex
 	cond *sync.Cond
-	dead bool // silent
-	shut bool // refuses
-	rate int  // bytes a second towards the node, 0 for no limit; set before use
+	dead bool         // silent
+	shut bool         // refuses
+	rate atomic.Int64 // bytes a second towards the node, 0 for no limit; for later connections
 	end  bool
 	open []net.Conn
 }
@@ -95,10 +96,11 @@ func (r *relay) accept() {
 		}
 		r.mu.Unlock()
 		r.wg.Go(func() { r.copy(a, b, 0) })
-		if r.rate > 0 {
+		rate := int(r.rate.Load())
+		if rate > 0 {
 			a.(*net.TCPConn).SetReadBuffer(4096)
 		}
-		r.wg.Go(func() { r.copy(b, a, r.rate) })
+		r.wg.Go(func() { r.copy(b, a, rate) })
 	}
 }
 
