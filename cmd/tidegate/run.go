@@ -62,6 +62,11 @@ func (g *gateway) serve(signals <-chan os.Signal) int {
 	}
 }
 
+// bounce is how soon after the first a signal is taken for the same one: a
+// supervisor that signals the process and then its group (timeout(1), make)
+// means it once.
+const bounce = 300 * time.Millisecond
+
 // end stops everything in bounded time; a second signal ends it at once. What
 // is not on disk then was never acknowledged.
 func (g *gateway) end(signals <-chan os.Signal) int {
@@ -79,7 +84,7 @@ func (g *gateway) end(signals <-chan os.Signal) int {
 			g.log.Info("stopped", "after", time.Since(begin), slog.Int64("written", g.written()))
 			return exitOK
 		case s := <-signals:
-			if s != syscall.SIGHUP {
+			if s != syscall.SIGHUP && time.Since(begin) > bounce {
 				g.log.Error("stopped at once by a second signal", "signal", s.String())
 				return exitBad
 			}
