@@ -79,6 +79,10 @@ bench: build ## compare with Mosquitto, in turns; BENCH=-short for some minutes,
 lab: ## the promises, each against what breaks it
 	build/test.sh build/lab -timeout 25m
 
+.PHONY: soak
+soak: ## kills and power cuts, twenty times as many rounds; hours
+	cd build/lab && $(GO) test -timeout 12h ./promises ./powerfs -soak
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist
