@@ -66,12 +66,16 @@ func (c *conn) handshake(ctx context.Context) (*x509.Certificate, error) {
 // With an error the client has been told.
 func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 	limit := min(connectLimit, int(c.b.config().Limits.MaxPacket))
-	first, body, _, err := c.in.next(limit)
+	first, err := c.in.peek()
 	if err != nil {
 		return err
 	}
 	if first != packets.Connect<<4 {
 		return errRefused // nothing may be said before CONNECT [MQTT-3.1.0-1]
+	}
+	_, body, _, err := c.in.next(limit)
+	if err != nil {
+		return err
 	}
 	pk, w, err := decodeConnect(bytes.Clone(body))
 	c.v5 = pk.ProtocolVersion >= 5

@@ -115,8 +115,8 @@ func DefaultConfig() Config {
 		Listeners:    []ListenerConfig{{Bind: ":1883"}},
 		SyncInterval: conf.Duration(time.Minute),
 		Limits: LimitsConfig{
-			Connections:        2000,
-			ConnectionsPerAddr: 1000,
+			Connections:        4000,
+			ConnectionsPerAddr: 2000,
 			ConnectTimeout:     conf.Duration(10 * time.Second),
 			MaxPacket:          1 << 20,
 			WriteBuffer:        256 << 10,

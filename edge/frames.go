@@ -77,6 +77,16 @@ func (f *frames) next(limit int) (first byte, body []byte, own bool, err error) 
 	return first, body, false, nil
 }
 
+// peek waits for the first byte of the next packet and returns it.
+func (f *frames) peek() (byte, error) {
+	for f.r == f.w {
+		if err := f.fill(); err != nil {
+			return 0, err
+		}
+	}
+	return f.buf[f.r], nil
+}
+
 // long reads a body that does not fit into the buffer. Memory grows with what
 // has arrived, not with what was announced.
 func (f *frames) long(n int) ([]byte, error) {
