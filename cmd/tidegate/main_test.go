@@ -73,3 +73,13 @@ func TestChecksOfGoodFiles(t *testing.T) {
 		t.Error("a check left something behind")
 	}
 }
+
+// printed runs a subcommand in this process and returns what it prints.
+func printed(t *testing.T, in string, args ...string) string {
+	t.Helper()
+	out := &output{}
+	if code := dispatch(environment{in: strings.NewReader(in), out: out, err: out}, args); code != exitOK {
+		t.Fatalf("%v: exit code %d: %s", args, code, out)
+	}
+	return out.String()
+}
