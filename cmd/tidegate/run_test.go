@@ -76,6 +76,10 @@ func TestFullDiskKeepsTheHomeUp(t *testing.T) {
 		publish(t, g.port(), "kitchen", numbered(20))
 		publish(t, g.port(), "kitchen/kept", []string{"x"}, "-r")
 		receivesAll(home, "kitchen", numbered(20))
+		// What goes up cannot be kept, so it is not acknowledged; the home has
+		// it all the same.
+		run(t, nil, "mosquitto_pub", "-h", "127.0.0.1", "-p", g.port(), "-q", "1", "-t", "home/meter", "-m", "m0")
+		home.says(`got home/meter m0`)
 		g.signal(syscall.SIGTERM)
 		g.exit()
 		g = startGateway(t, file, dir)
