@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -39,7 +40,8 @@ func TestManyMessagesInOrder(t *testing.T) {
 		s := connect(t, b, "s")
 		s.subscribe(sub{filter: "#", qos: qos})
 		p := connect(t, b, "p")
-		go func() {
+		var publisher sync.WaitGroup
+		publisher.Go(func() {
 			for i := range 3000 {
 				pk := publishPacket("t", fmt.Sprint(i), qos, uint16(i%500)+1)
 				pk.ProtocolVersion = 5
@@ -59,10 +61,11 @@ func TestManyMessagesInOrder(t *testing.T) {
 					}
 				}
 			}
-		}()
+		})
 		for i := range 3000 {
 			s.message("t", fmt.Sprint(i))
 		}
+		publisher.Wait()
 		s.bye()
 	}
 }
