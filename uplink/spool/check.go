@@ -41,13 +41,24 @@ type StreamReport struct {
 	Buckets map[uint16]uint32 `json:"buckets"` // rows by hash bucket of the topic
 }
 
-// CursorReport says that a stream is done up to, but not including, Seq.
+// CursorReport says that a stream is done up to, but not including, Seq, and
+// above it where Done says: pairs of a sequence and a number of rows.
 type CursorReport struct {
 	Layout uint64 `json:"layout"`
 	Links  uint16 `json:"links"`
 	Link   uint16 `json:"link"`
 	Class  Class  `json:"class"`
 	Seq    uint64 `json:"seq"`
+
+	Done [][2]uint64 `json:"done,omitempty"`
+}
+
+func (r *CursorReport) mark() mark {
+	m := mark{seq: r.Seq}
+	for _, d := range r.Done {
+		m.done = append(m.done, stretch{d[0], d[1]})
+	}
+	return m
 }
 
 func (r *StreamReport) key() streamKey { return streamKey{r.Layout, r.Links, r.Link, r.Class} }
@@ -125,7 +136,11 @@ func (s *summary) row(bucket, key, value []byte) error {
 }
 
 func (s *summary) cursor(c cursor) {
-	s.rep.Cursors = append(s.rep.Cursors, CursorReport{c.stream.Layout, c.stream.Links, c.stream.Link, c.stream.Class, c.seq})
+	r := CursorReport{Layout: c.stream.Layout, Links: c.stream.Links, Link: c.stream.Link, Class: c.stream.Class, Seq: c.seq}
+	for _, d := range c.done {
+		r.Done = append(r.Done, [2]uint64{d.first, d.n})
+	}
+	s.rep.Cursors = append(s.rep.Cursors, r)
 }
 
 // count takes rows of a stream in order of their sequence.

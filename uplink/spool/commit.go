@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -142,11 +143,19 @@ func (s *Spool) encode(st *stream, e *Entry, now time.Time, wall int64) {
 func (s *Spool) flush(ready []segment) (written int64, err error) {
 	b := &s.batchBuf
 	defer b.reset()
-	positions := s.positions()
-	b.cursors = make(map[streamKey]uint64)
-	for st, at := range positions {
-		if at > firstSeq {
-			b.cursors[st.key] = at
+	most := marksEach
+	if s.closing.Load() {
+		most = math.MaxInt
+	}
+	marks := make(map[*stream]mark)
+	b.cursors = make(map[streamKey]mark)
+	for _, st := range s.every() {
+		st.mu.Lock()
+		m := st.mark(most)
+		st.mu.Unlock()
+		marks[st] = m
+		if m.seq > firstSeq || len(m.done) > 0 {
+			b.cursors[st.key] = m
 		}
 	}
 	for range 2 {
@@ -162,9 +171,9 @@ func (s *Spool) flush(ready []segment) (written int64, err error) {
 	}
 	s.commits.Add(1)
 	s.cursorAt = time.Now()
-	for st, at := range positions {
+	for st, m := range marks {
 		st.mu.Lock()
-		st.cursor, st.acked = at, 0
+		st.cursor, st.acked = m.seq, 0
 		st.mu.Unlock()
 	}
 	s.settleAll(ready)

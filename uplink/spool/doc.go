@@ -31,10 +31,10 @@
 // The directory holds small bbolt files (00000001.spool, ...): a bucket per
 // stream, the sequence as key, a row per message. Rows are only added; a file
 // whose rows are all acknowledged is deleted, and a process never writes to a
-// file of an earlier one. The bucket "cursor" says how far each stream is done;
-// it is written with every commit and now and then while draining, and the
-// highest value of all files counts. After a crash what was acknowledged since
-// then is sent again.
+// file of an earlier one. The bucket "cursor" says how far each stream is done,
+// and which rows beyond that are; it is written with every commit and now and
+// then while draining, and the highest of all files counts. After a crash what
+// was acknowledged since then is sent again.
 //
 // A row names its stream, sequence and message id and has a checksum, so that
 // it can be found and trusted in a file whose tree is destroyed. A commit that

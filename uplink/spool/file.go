@@ -55,7 +55,7 @@ type span struct {
 type batch struct {
 	buf     []byte
 	rows    []rowRef
-	cursors map[streamKey]uint64
+	cursors map[streamKey]mark
 }
 
 type rowRef struct {
@@ -214,8 +214,8 @@ func (f *file) fill(tx *bbolt.Tx, b *batch, rows map[streamKey]uint64) error {
 	if err != nil {
 		return err
 	}
-	for k, seq := range b.cursors {
-		if err := bucket.Put(k.name(), appendCursor(nil, cursor{k, seq})); err != nil {
+	for k, m := range b.cursors {
+		if err := bucket.Put(k.name(), appendCursor(nil, cursor{k, m})); err != nil {
 			return err
 		}
 	}

@@ -190,9 +190,11 @@ func errOf(text string) error {
 // admit enters what is on disk into the streams and lets Take begin.
 func (s *Spool) admit(reports []Report) {
 	cursors := make(map[streamKey]uint64)
+	marks := make(map[streamKey]mark)
 	for _, rep := range reports {
 		for _, c := range rep.Cursors {
-			cursors[c.key()] = max(cursors[c.key()], c.Seq)
+			marks[c.key()] = later(marks[c.key()], c.mark())
+			cursors[c.key()] = marks[c.key()].seq
 		}
 		for epoch, lived := range rep.Epochs {
 			s.clock.seen(epoch, lived)
@@ -207,6 +209,7 @@ func (s *Spool) admit(reports []Report) {
 		}
 		st := newStream(s, key, int(key.Link)%len(s.links))
 		st.begin(stock, cursors[key])
+		st.recall(marks[key])
 		if stock.unsent > 0 {
 			older[key.Layout] = append(older[key.Layout], st)
 		} else {
@@ -217,6 +220,7 @@ func (s *Spool) admit(reports []Report) {
 		st.mu.Lock()
 		st.key.Layout = layout
 		st.begin(stocks[st.key], cursors[st.key])
+		st.recall(marks[st.key])
 		st.mu.Unlock()
 	}
 	for _, streams := range older {

@@ -54,7 +54,7 @@ type row struct {
 // that follows. rowVersion: flags (QoS, 4 = retain), class, then as uvarints
 // layout, links, link, seq, epoch, id, mono, wall, expiry, then topic, client
 // id, properties with their lengths, then the payload. cursorVersion: class,
-// layout, links, link, seq.
+// layout, links, link, seq, runs of a mark.
 const (
 	rowVersion    = 1
 	cursorVersion = 0x81
@@ -142,10 +142,10 @@ func (c *cut) bytes() []byte {
 	return v
 }
 
-// cursor says that nothing of a stream below seq has to be sent any more.
+// cursor is the mark of a stream.
 type cursor struct {
 	stream streamKey
-	seq    uint64
+	mark
 }
 
 func appendCursor(b []byte, c cursor) []byte {
@@ -154,7 +154,7 @@ func appendCursor(b []byte, c cursor) []byte {
 	for _, v := range [...]uint64{c.stream.Layout, uint64(c.stream.Links), uint64(c.stream.Link), c.seq} {
 		b = binary.AppendUvarint(b, v)
 	}
-	return seal(b, start)
+	return seal(appendRuns(b, c.mark), start)
 }
 
 func parseCursor(b []byte) (cursor, error) {
@@ -163,11 +163,12 @@ func parseCursor(b []byte) (cursor, error) {
 	}
 	c := cut{b: b[6:]}
 	k := streamKey{Layout: c.number(), Links: uint16(c.number()), Link: uint16(c.number()), Class: Class(b[5])}
-	seq := c.number()
+	m := mark{seq: c.number()}
+	m.done = c.runs(m.seq)
 	if c.bad || k.Class >= classes {
 		return cursor{}, errRow
 	}
-	return cursor{k, seq}, nil
+	return cursor{k, m}, nil
 }
 
 // messageSize is what a message counts against limits: its text and payload.

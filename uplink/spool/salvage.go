@@ -20,13 +20,13 @@ type place struct {
 // and cursors that are intact, and returns the rows in order of stream and
 // sequence, each once. A row that was once committed belongs to the file
 // whether or not the tree still leads to it, because rows are never deleted.
-func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows []place, cursors map[streamKey]uint64, unreadable int) {
+func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows []place, cursors map[streamKey]mark, unreadable int) {
 	index := make(map[streamKey]uint16)
-	cursors = make(map[streamKey]uint64)
+	cursors = make(map[streamKey]mark)
 	var r row
 	unreadable = scan(f, size, func(value []byte, offset int64) {
 		if c, err := parseCursor(value); err == nil {
-			cursors[c.stream] = max(cursors[c.stream], c.seq)
+			cursors[c.stream] = later(cursors[c.stream], c.mark)
 			return
 		}
 		if parseRow(value, &r) != nil || !keep(&r) {
@@ -79,8 +79,8 @@ func rewrite(path, to string, open opener, patient bool, keep func(*row) bool) (
 	rep = Report{Path: to}
 	sum := newSummary(&rep)
 	batch := batch{cursors: cursors}
-	for key, seq := range cursors {
-		sum.cursor(cursor{key, seq})
+	for key, m := range cursors {
+		sum.cursor(cursor{key, m})
 	}
 	for i, p := range places {
 		at := len(batch.buf)

@@ -4,10 +4,7 @@ package spool
 // chunks of 1024. The zero seqset is empty.
 type seqset struct{ chunks map[uint64]*chunk }
 
-type chunk struct {
-	bits [16]uint64
-	n    int
-}
+type chunk struct{ bits [16]uint64 }
 
 func (s *seqset) add(seq uint64) {
 	if s.chunks == nil {
@@ -18,11 +15,7 @@ func (s *seqset) add(seq uint64) {
 		c = new(chunk)
 		s.chunks[seq>>10] = c
 	}
-	word, bit := &c.bits[seq>>6&15], uint64(1)<<(seq&63)
-	if *word&bit == 0 {
-		*word |= bit
-		c.n++
-	}
+	c.bits[seq>>6&15] |= uint64(1) << (seq & 63)
 }
 
 func (s *seqset) has(seq uint64) bool {
@@ -30,17 +23,23 @@ func (s *seqset) has(seq uint64) bool {
 	return c != nil && c.bits[seq>>6&15]>>(seq&63)&1 == 1
 }
 
-// remove takes seq out and says whether it was in.
-func (s *seqset) remove(seq uint64) bool {
-	if !s.has(seq) {
-		return false
+var none chunk
+
+// chunk returns the bits of the 1024 numbers from hi<<10 on, to be read.
+func (s *seqset) chunk(hi uint64) *chunk {
+	if c := s.chunks[hi]; c != nil {
+		return c
 	}
-	c := s.chunks[seq>>10]
-	c.bits[seq>>6&15] &^= 1 << (seq & 63)
-	if c.n--; c.n == 0 {
-		delete(s.chunks, seq>>10)
+	return &none
+}
+
+// prune forgets what is below seq, by whole chunks.
+func (s *seqset) prune(seq uint64) {
+	for hi := range s.chunks {
+		if (hi+1)<<10 <= seq {
+			delete(s.chunks, hi)
+		}
 	}
-	return true
 }
 
 func (s *seqset) clear() { s.chunks = nil }

@@ -77,7 +77,8 @@ type stream struct {
 	unsent  int    // rows on disk that nobody took, those in ahead included
 	stock   int64  // their bytes
 	oldest  time.Time
-	skip    seqset // rows from read on that were taken or acknowledged before they were on disk
+	skip    seqset // rows that were taken or acknowledged before they were on disk; below position they may be missing
+	past    seqset // rows that an earlier process knew to be acknowledged. Until they are read they count as unsent
 	turn    bool   // whose turn it is: the backlog's
 	spare   *Entry
 	drops   Drops
@@ -312,7 +313,10 @@ func (st *stream) unwritten(entries []*Entry) {
 func (st *stream) passOver() {
 	if st.unsent == 0 {
 		st.read = st.stored
-		st.skip.clear()
+		if st.kept.n == 0 {
+			st.skip.clear()
+			st.past.clear()
+		}
 		st.stock = 0
 	}
 }

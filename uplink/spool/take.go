@@ -193,7 +193,13 @@ func (st *stream) fill() bool {
 	defer st.mu.Unlock()
 	for i := range rows {
 		r := &rows[i]
-		if st.skip.remove(r.seq) {
+		if st.skip.has(r.seq) {
+			continue
+		}
+		if st.past.has(r.seq) {
+			st.unsent--
+			st.stock -= int64(messageSize(&r.msg))
+			st.uncount(bucketOf(r.msg.Topic))
 			continue
 		}
 		e := st.entry()
@@ -205,6 +211,7 @@ func (st *stream) fill() bool {
 	}
 	st.read = next
 	st.reconcile()
+	st.passOver()
 	return true
 }
 
