@@ -72,7 +72,7 @@ func rabbitRoot(ctx context.Context) (string, error) {
 // startEPMD starts Erlang's port mapper apart from the nodes: the node that
 // came first would start it, and take it along when it is killed.
 func startEPMD(ctx context.Context, root string, port int) (*proc.Process, error) {
-	p, err := proc.Start(proc.Command{Name: "epmd", Contained: true, Args: []string{
+	p, err := proc.Start(proc.Command{Name: "epmd", Args: []string{
 		"chroot", root, "epmd", "-address", "127.0.0.1", "-port", fmt.Sprint(port),
 	}})
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tidegate/build/lab/proc"
 )
 
 // lab is a disk that a test has mounted.
@@ -367,5 +369,25 @@ func TestLock(t *testing.T) {
 	l.must(lock(first))
 	if err := lock(second); err != syscall.EWOULDBLOCK {
 		t.Errorf("a second lock: got %v, want EWOULDBLOCK", err)
+	}
+}
+
+// TestUnmountWithCopies: a process with mounts of its own keeps a copy of each
+// one that was there when it started.
+func TestUnmountWithCopies(t *testing.T) {
+	l := newLab(t, 1)
+	l.write("a", "1", true)
+	l.syncDir("")
+	p, err := proc.Start(proc.Command{Args: []string{"sleep", "1000"}, Contained: true})
+	l.must(err)
+	defer p.Kill()
+	for range 3 {
+		l.cut(Drop)
+		if got, want := l.tree(), "a=1"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if !p.Running() {
+		t.Error("the other process ended")
 	}
 }
