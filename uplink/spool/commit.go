@@ -71,9 +71,9 @@ func (s *Spool) anyDue() bool {
 
 // commit writes all that is due, in one transaction unless it is very much.
 func (s *Spool) commit() (int64, error) {
-	written, room := s.diskRoom()
+	written, room, err := s.diskRoom()
 	if !room {
-		return written, nil
+		return written, err
 	}
 	segments := s.collect()
 	if len(segments) == 0 {

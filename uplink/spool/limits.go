@@ -1,5 +1,10 @@
 package spool
 
+import (
+	"fmt"
+	"time"
+)
+
 // diskMargin is what one transaction may add: its rows, their pages and the
 // room that bbolt makes ahead.
 const diskMargin = batchBytes + 2<<20
@@ -7,9 +12,12 @@ const diskMargin = batchBytes + 2<<20
 // diskRoom makes sure that a batch fits below max-disk. Where the policy is to
 // drop the oldest, rows on disk give way, of the last class first; other
 // classes wait in RAM until its window is full too.
-func (s *Spool) diskRoom() (written int64, ok bool) {
+func (s *Spool) diskRoom() (written int64, ok bool, err error) {
 	fits := func() bool { return s.disk.used.Load()+diskMargin <= int64(s.cfg.MaxDisk) }
 	full := !fits()
+	if full && time.Now().Before(s.thinAt) {
+		return 0, false, s.thinErr
+	}
 	for c := classes - 1; c >= 0 && !fits(); c-- {
 		if s.cfg.class(Class(c)).Overflow != DropOldest {
 			continue
@@ -21,8 +29,8 @@ func (s *Spool) diskRoom() (written int64, ok bool) {
 			n, err := s.thin(f, Class(c))
 			written += n
 			if err != nil {
-				s.report("drop", err)
-				return written, false
+				s.thinAt, s.thinErr = time.Now().Add(loadAgain), fmt.Errorf("drop the oldest messages: %w", err)
+				return written, false, s.thinErr
 			}
 		}
 	}
@@ -31,7 +39,7 @@ func (s *Spool) diskRoom() (written int64, ok bool) {
 		s.log.Warn("spool has reached max-disk", "bytes", s.disk.used.Load())
 	}
 	s.overDisk = full
-	return written, ok
+	return written, ok, nil
 }
 
 // thin drops the rows of a class that wait in f. What is in flight stays.
@@ -45,7 +53,6 @@ func (s *Spool) thin(f *file, c Class) (int64, error) {
 	if len(victims) == 0 || f.thinned>>c&1 == 1 {
 		return 0, nil
 	}
-	f.thinned |= 1 << c
 	at := make(map[streamKey]uint64)
 	for st, seq := range s.positions() {
 		at[st.key] = seq
@@ -63,6 +70,7 @@ func (s *Spool) thin(f *file, c Class) (int64, error) {
 	if err != nil {
 		return written, err
 	}
+	f.thinned |= 1 << c
 	var gone int64
 	for _, st := range victims {
 		gone += st.dropped(plans[st.key])

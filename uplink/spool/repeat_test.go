@@ -3,6 +3,8 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -118,5 +120,37 @@ func TestRescueAfterRepeatedCommit(t *testing.T) {
 	}
 	if last := got[len(got)-1]; last != 1099 {
 		t.Errorf("the last is %d, want 1099", last)
+	}
+}
+
+// TestMaxDiskAgain has the disk fail for a while when the oldest is to give
+// way: it gives way once the disk is well again.
+func TestMaxDiskAgain(t *testing.T) {
+	broken := false
+	s := byHand(t, t.TempDir(), 1, nil, func(o *Options) {
+		o.open = func(name string, flag int, perm os.FileMode) (*os.File, error) {
+			if broken {
+				return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EIO}
+			}
+			return os.OpenFile(name, flag, perm)
+		}
+	})
+	s.Online(0, false)
+	for n := range 500 {
+		s.Push(0, Normal, numbered("t", n), Ticket{})
+	}
+	mustWrite(t, s)
+	s.cfg.MaxDisk = diskMargin + 1<<19
+	broken = true
+	for range 3 {
+		if _, err := s.write(); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("write: %v, want EIO", err)
+		}
+	}
+	broken = false
+	s.thinAt = time.Time{}
+	mustWrite(t, s)
+	if got := s.Stats().Streams[Normal].Dropped.Disk; got != 500 {
+		t.Errorf("%d dropped, want 500", got)
 	}
 }

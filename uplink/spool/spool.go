@@ -60,7 +60,9 @@ type Spool struct {
 	tickets   []Ticket
 	cursorAt  time.Time
 	drainedAt time.Time
-	rescueAt  time.Time
+	rescueAt  time.Time // damaged files are left alone before it, after a failure
+	thinAt    time.Time // the same for files that have to give way
+	thinErr   error     // why they could not
 	overDisk  bool
 
 	refused refusals
