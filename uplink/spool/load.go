@@ -203,6 +203,8 @@ func (s *Spool) admit(reports []Report) {
 	stocks := s.takeStock(reports, cursors)
 	layout := s.layout(stocks)
 	older := make(map[uint64][]*stream)
+	s.old.mu.Lock()
+	defer s.old.mu.Unlock()
 	for key, stock := range stocks {
 		if key.Layout == layout {
 			continue

@@ -304,3 +304,30 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestStatsWhileLoading asks for numbers while old layouts come in.
+func TestStatsWhileLoading(t *testing.T) {
+	dir := t.TempDir()
+	s := byHand(t, dir, 1, nil)
+	s.Push(0, Normal, numbered("t", 1), Ticket{})
+	if err := s.shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(smallConfig(), Options{Dir: dir, Links: 3, Epoch: 2, Wall: noClock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for len(s.Stats().Old) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if !s.load(t.Context()) {
+		t.Fatal("not loaded")
+	}
+	asking.Wait()
+	if err := s.shutdown(); err != nil {
+		t.Fatal(err)
+	}
+}
