@@ -17,13 +17,15 @@ const (
 	deadOld     = "dead-letters.old.jsonl"
 	deadBytes   = 1 << 20 // then the file becomes the old one
 	deadWaiting = 4096    // refusals that may wait for a disk that does not write
+	deadHeld    = 4 << 20 // bytes of their messages
 )
 
 // refusals are messages the cloud refused for good, on their way to the dead
 // letters.
 type refusals struct {
-	mu      sync.Mutex // guards waiting
+	mu      sync.Mutex // guards waiting and held
 	waiting []refusal
+	held    int // bytes
 	lost    atomic.Int64
 }
 
@@ -59,15 +61,17 @@ func (s *Spool) Refuse(e *Entry, reason byte) {
 	st.mu.Lock()
 	st.drops.Refused++
 	st.mu.Unlock()
+	s.links[st.link].flight.Add(-1) // others go on, also while the disk does not
 	s.refused.mu.Lock()
-	room := len(s.refused.waiting) < deadWaiting
+	room := len(s.refused.waiting) < deadWaiting && s.refused.held+e.size <= deadHeld
 	if room {
+		s.refused.held += e.size
 		s.refused.waiting = append(s.refused.waiting, refusal{e, reason})
 	}
 	s.refused.mu.Unlock()
 	if !room {
 		s.refused.lost.Add(1)
-		s.Ack(e)
+		s.done(e)
 	}
 	s.work.Wake()
 }
@@ -96,9 +100,14 @@ func (s *Spool) writeRefused() (int64, error) {
 		s.refused.mu.Unlock()
 		return 0, fmt.Errorf("write dead letters: %w", err)
 	}
+	held := 0
 	for _, r := range todo {
-		s.Ack(r.e)
+		held += r.e.size
+		s.done(r.e)
 	}
+	s.refused.mu.Lock()
+	s.refused.held -= held
+	s.refused.mu.Unlock()
 	s.opt.Settled()
 	return n + pageSize, nil
 }

@@ -274,6 +274,11 @@ func (s *Spool) settle(t Ticket, reason byte) {
 // Ack says that the cloud has acknowledged e. Its ticket is settled unless it
 // was; whoever calls Ack calls Options.Settled at the end of the batch.
 func (s *Spool) Ack(e *Entry) {
+	s.links[e.stream.link].flight.Add(-1)
+	s.done(e)
+}
+
+func (s *Spool) done(e *Entry) {
 	st := e.stream
 	st.mu.Lock()
 	t := e.ticket
@@ -285,9 +290,7 @@ func (s *Spool) Ack(e *Entry) {
 	}
 	st.release(e)
 	drained := st.idle()
-	l := st.link
 	st.mu.Unlock()
-	s.links[l].flight.Add(-1)
 	s.settle(t, 0)
 	if drained && s.old.any() {
 		s.nextLayout()
