@@ -161,9 +161,9 @@ func (f *frames) readOnce(fd uintptr) bool {
 		f.buf = f.pool[:]
 	}
 	for {
-		n, err := syscall.Read(int(fd), f.buf[f.w:])
+		n, err := read(fd, f.buf[f.w:])
 		switch err {
-		case nil:
+		case 0:
 			f.n = n
 			return true
 		case syscall.EINTR:

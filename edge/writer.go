@@ -85,9 +85,9 @@ func (c *conn) pushWrite(fd uintptr) bool { return c.writeOnce(fd) }
 
 func (c *conn) writeOnce(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), c.wbuf.b[c.woff:])
+		n, err := write(fd, c.wbuf.b[c.woff:])
 		switch err {
-		case nil:
+		case 0:
 			c.woff += n
 			return true
 		case syscall.EINTR:
