@@ -120,7 +120,7 @@ func DefaultConfig() Config {
 			ConnectTimeout:     conf.Duration(10 * time.Second),
 			MaxPacket:          1 << 20,
 			WriteBuffer:        256 << 10,
-			StallAfter:         conf.Duration(200 * time.Millisecond),
+			StallAfter:         conf.Duration(time.Second),
 			WriteTimeout:       conf.Duration(10 * time.Second),
 			Unacknowledged:     1000,
 			Retained:           20_000,
