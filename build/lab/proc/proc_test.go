@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,7 +51,7 @@ func TestKillTakesTheGroup(t *testing.T) {
 			// outside, for in a container it has another.
 			p := start(t, Command{Contained: contained, Args: []string{"sh", "-c", "sleep 1000 & touch " + file + "; wait"}})
 			eventually(t, "the grandchild runs", func() bool { _, err := os.Stat(file); return err == nil })
-			out, err := exec.Command("pgrep", "-P", strconv.Itoa(p.PID())).Output()
+			out, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))
 			if err != nil {
 				t.Fatal(err)
 			}
