@@ -37,6 +37,7 @@ var rules = []rule{
 	{folder: "uplink", ours: []string{"internal"}, theirs: []string{"github.com/eclipse/paho.golang", "go.etcd.io/bbolt", "golang.org/x/sys"}, tests: []string{"github.com/mochi-mqtt/server"}},
 	{folder: "hw", ours: []string{"internal"}, theirs: []string{"periph.io/x/conn", "periph.io/x/host"}},
 	{folder: "internal"},
+	{folder: "build/arch"},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }
 
