@@ -13,6 +13,7 @@ import (
 const (
 	batchBytes  = 4 << 20 // of rows in one transaction
 	lingerAfter = 2 * time.Second
+	lingerBytes = 64 << 10 // what a crash may send again rather than cost a commit
 )
 
 // write is the committer's: it sets damaged files aside, removes drained ones
@@ -240,14 +241,20 @@ func (s *Spool) cursorDue() bool {
 	if len(s.disk.all()) == 0 || s.idle() {
 		return false
 	}
-	var acked int64
+	acked := s.unrecorded()
+	gap := wear.Gap(s.opt.Budget.Left(), 2*time.Second, 30*time.Second)
+	return acked > 0 && (s.closing.Load() || acked >= 2<<20 || time.Since(s.cursorAt) >= gap)
+}
+
+// unrecorded returns how many bytes of stored rows were acknowledged since the
+// cursors were last persisted: what a crash would send again.
+func (s *Spool) unrecorded() (acked int64) {
 	for _, st := range s.every() {
 		st.mu.Lock()
 		acked += st.acked
 		st.mu.Unlock()
 	}
-	gap := wear.Gap(s.opt.Budget.Left(), 2*time.Second, 30*time.Second)
-	return acked > 0 && (s.closing.Load() || acked >= 2<<20 || time.Since(s.cursorAt) >= gap)
+	return acked
 }
 
 // idle says whether nothing on disk is needed any more.
@@ -265,8 +272,9 @@ func (s *Spool) idle() bool {
 
 // tend looks after the files: damaged ones are set aside and their intact
 // rows saved, drained ones deleted. The newest holds the cursors and stays
-// while there are others; when nothing is needed any more all go, after a
-// while, so that a slow cloud does not make a new file every second.
+// while there are others; when nothing is needed any more all go: at once after a
+// real backlog, which a crash would send again, else after a while, so that a
+// slow cloud does not make a new file every second.
 func (s *Spool) tend() (written int64, err error) {
 	files := s.disk.all()
 	if len(files) == 0 {
@@ -297,8 +305,13 @@ func (s *Spool) tend() (written int64, err error) {
 	if s.drainedAt.IsZero() {
 		s.drainedAt = time.Now()
 	}
-	if s.closing.Load() || time.Since(s.drainedAt) >= lingerAfter {
+	if s.closing.Load() || s.unrecorded() >= lingerBytes || time.Since(s.drainedAt) >= s.linger {
 		s.drainedAt = time.Time{}
+		for _, st := range s.every() {
+			st.mu.Lock()
+			st.acked = 0
+			st.mu.Unlock()
+		}
 		for _, f := range files {
 			err = errors.Join(err, s.disk.remove(f))
 		}

@@ -60,9 +60,10 @@ type Spool struct {
 	tickets   []Ticket
 	cursorAt  time.Time
 	drainedAt time.Time
-	rescueAt  time.Time // damaged files are left alone before it, after a failure
-	thinAt    time.Time // the same for files that have to give way
-	thinErr   error     // why they could not
+	linger    time.Duration // lingerAfter
+	rescueAt  time.Time     // damaged files are left alone before it, after a failure
+	thinAt    time.Time     // the same for files that have to give way
+	thinErr   error         // why they could not
 	overDisk  bool
 
 	refused refusals
@@ -107,7 +108,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 	if opt.open == nil {
 		opt.open = os.OpenFile
 	}
-	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), clock: newClock(opt.Epoch, opt.Wall)}
+	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), linger: lingerAfter, clock: newClock(opt.Epoch, opt.Wall)}
 	s.spill, s.along = cfg.SpillAfter.Std(), cfg.SpillAfter.Std()/2
 	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log, tries: make(map[int]int)}
 	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
@@ -281,16 +282,19 @@ func (s *Spool) Ack(e *Entry) {
 func (s *Spool) done(e *Entry) {
 	st := e.stream
 	st.mu.Lock()
-	t := e.ticket
-	if e.state == flying {
-		st.flying.remove(e)
-	} else {
+	t, stored := e.ticket, e.state == kept
+	if stored {
 		st.kept.remove(e)
 		st.acked += int64(e.size)
+	} else {
+		st.flying.remove(e)
 	}
 	st.release(e)
 	drained := st.idle()
 	st.mu.Unlock()
+	if drained && stored {
+		s.work.Wake() // the files may go
+	}
 	s.settle(t, 0)
 	if drained && s.old.any() {
 		s.nextLayout()
