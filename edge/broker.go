@@ -50,7 +50,10 @@ type Broker struct {
 	trie   trie
 	routes routes
 	store  *store // nil: memory only
-	stats  counters
+
+	retaining sync.Mutex // makes one step of a change in the trie and in the store
+
+	stats counters
 
 	queuedBytes atomic.Int64 // of all sessions
 	departures  atomic.Int64 // of clients whose session stays

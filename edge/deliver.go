@@ -40,6 +40,8 @@ func (b *Broker) deliverTo(bt *batch, s *session, m *Message, f *form, w *waiter
 // retain keeps m for later subscribers, in memory and on disk.
 func (b *Broker) retain(m *Message) {
 	limits := &b.config().Limits
+	b.retaining.Lock()
+	defer b.retaining.Unlock()
 	if !b.trie.retain(m, limits.Retained, int64(limits.RetainedBytes)) {
 		b.stats.droppedRetained.Add(1)
 		gone := *m

@@ -144,11 +144,18 @@ func (b *Broker) publishDue(w *will, s *session) {
 // dropExpired drops retained messages past their expiry.
 func (b *Broker) dropExpired() {
 	for _, m := range b.trie.expired(nil) {
-		gone := *m
-		gone.Payload = nil
-		if b.trie.replace(m, &gone) && b.store != nil {
-			b.store.retain(&gone)
-		}
+		b.dropRetained(m)
+	}
+}
+
+// dropRetained drops m, unless another message has taken its place.
+func (b *Broker) dropRetained(m *Message) {
+	b.retaining.Lock()
+	defer b.retaining.Unlock()
+	gone := *m
+	gone.Payload = nil
+	if b.trie.replace(m, &gone) && b.store != nil {
+		b.store.retain(&gone)
 	}
 }
 

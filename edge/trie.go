@@ -241,7 +241,8 @@ func (t *trie) retain(m *Message, most int, mostBytes int64) bool {
 	return kept || len(m.Payload) == 0
 }
 
-// replace takes old away if it is still the one retained.
+// replace takes old away if it is still the one retained. No retain may come in
+// between.
 func (t *trie) replace(old, gone *Message) bool {
 	t.mu.RLock()
 	n := t.root.find(old.Topic)
