@@ -44,6 +44,7 @@ type routes struct {
 const (
 	maxRoutes  = 4096
 	maxTargets = 64 << 10
+	maxCached  = 1 << 10 // bytes of a topic that is worth a place
 )
 
 // lookup returns the route of a topic, nil when the topic is not valid. memo
@@ -81,7 +82,7 @@ func (r *routes) keep(rt *route) {
 		r.gen, r.targets = rt.gen, 0
 		clear(r.m)
 	}
-	if r.gen > rt.gen || len(rt.targets) > maxTargets/8 {
+	if r.gen > rt.gen || len(rt.targets) > maxTargets/8 || len(rt.topic) > maxCached {
 		return
 	}
 	for name, other := range r.m {

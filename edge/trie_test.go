@@ -179,3 +179,25 @@ func TestRoutesAreBounded(t *testing.T) {
 	}
 	check()
 }
+
+// Topics too long to be of use in the cache do not fill it.
+func TestRouteCacheIsBoundedInBytes(t *testing.T) {
+	b := startBroker(t, Options{})
+	name := make([]byte, 60_000)
+	for i := range name {
+		name[i] = 'x'
+	}
+	for i := range 300 {
+		copy(name, fmt.Sprint(i, "-"))
+		if b.routes.lookup(name, nil) == nil {
+			t.Fatal("no route")
+		}
+	}
+	var held int
+	for text := range b.routes.m {
+		held += len(text)
+	}
+	if held > 4<<20 {
+		t.Fatalf("got %d bytes of topics in the cache, want 4 MiB at most", held)
+	}
+}
