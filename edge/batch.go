@@ -123,7 +123,11 @@ const slack = 4
 // transmit appends m for c as a PUBLISH with a packet id; id is 0 at QoS 0.
 func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bool) int {
 	if m.Expiry > 0 {
-		if f.expiry = left(m); f.expiry == 0 {
+		f.expiry = left(m)
+		if f.expiry == 0 && dup {
+			f.expiry = 1 // what was begun is ended: the client may hold the packet id
+		}
+		if f.expiry == 0 {
 			bt.b.stats.droppedExpired.Add(1)
 			return notSent
 		}

@@ -3,6 +3,9 @@ package edge
 import (
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // Who comes back with another's client id, or with fewer permissions than when
@@ -52,5 +55,22 @@ func TestSessionsBelongToTheirUser(t *testing.T) {
 			p.bye()
 			from.bye()
 		})
+	}
+}
+
+// A QoS 2 message that was sent is sent again, expired or not: the client may
+// hold its packet id [MQTT-4.4.0-1].
+func TestSentMessageOutlivesItsExpiry(t *testing.T) {
+	b := startBroker(t, Options{})
+	s := connect(t, b, "s", resume(), expiry(100))
+	s.subscribe(sub{filter: "t", qos: 2})
+	b.Publish(&Message{Topic: "t", Payload: []byte("x"), QoS: 2, Accepted: time.Now().Add(-time.Hour), Expiry: 3602}, Ticket{})
+	b.Flush()
+	id := s.expect(packets.Publish).PacketID
+	s.nc.Close()
+	time.Sleep(2100 * time.Millisecond)
+	s = connect(t, b, "s", resume(), expiry(100))
+	if again := s.message("t", "x"); again.PacketID != id || !again.FixedHeader.Dup {
+		t.Fatalf("got packet id %d, DUP %v, want %d again", again.PacketID, again.FixedHeader.Dup, id)
 	}
 }
