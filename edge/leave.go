@@ -167,6 +167,9 @@ func (b *Broker) detach(c *conn) {
 	s.until = now.Add(s.expiry)
 	s.leftAt.Store(b.departures.Add(1))
 	s.mu.Unlock()
+	if b.isStopping() {
+		waiters = nil // the session ends with the process: who sent the message keeps it
+	}
 	for _, wait := range waiters {
 		wait.done()
 	}

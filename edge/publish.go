@@ -9,7 +9,7 @@ import (
 // Publish delivers a message of the gateway itself to local subscribers, and
 // retains it when it says so; it does not go to the uplink. t is settled when
 // every session it was for has it: acknowledged by the client, or waiting in
-// the session. Publish may pause for a subscriber that is slow, never for one
+// the session; never, when a stop comes first. Publish may pause for a subscriber that is slow, never for one
 // that is stuck. Flush ends a batch of calls.
 func (b *Broker) Publish(m *Message, t Ticket) {
 	var w *waiter

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
@@ -322,5 +323,30 @@ func TestPublishFromInside(t *testing.T) {
 	b.Publish(&Message{Topic: "bad/+"}, Ticket{o, 9})
 	if !o.has(9) || b.Stats().DroppedInvalid != 1 {
 		t.Fatal("an invalid topic")
+	}
+}
+
+// A client that has not acknowledged a command when the gateway stops has lost
+// it with its session: the cloud must not be told otherwise.
+func TestStopSettlesNothingUnacknowledged(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}}
+	b, err := New(cfg, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, b)
+	s := connect(t, b, "s", resume(), expiry(100))
+	s.subscribe(sub{filter: "t", qos: 1})
+	o := &owner{settled: map[uint64]byte{}}
+	b.Publish(&Message{Topic: "t", Payload: []byte("x"), QoS: 1, Accepted: time.Now()}, Ticket{o, 1})
+	b.Flush()
+	s.expect(packets.Publish)
+	stop()
+	if o.has(1) {
+		t.Fatal("settled without an acknowledgement")
 	}
 }
