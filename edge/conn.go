@@ -50,7 +50,7 @@ type conn struct {
 	try  func(fd uintptr) bool // made once: a closure per write would be an allocation
 	push func(fd uintptr) bool
 
-	moved   atomic.Uint32 // counts writes that made progress, and acknowledgements
+	moved   atomic.Uint32 // counts writes that made progress
 	joined  atomic.Bool   // has its session, and CONNACK is on its way
 	taken   atomic.Bool   // its client id has come again
 	listed  atomic.Bool   // is in Broker.dirty
@@ -207,7 +207,7 @@ func (c *conn) waitQueue(from <-chan struct{}) {
 		return
 	}
 	c.b.stats.pauses.Add(1)
-	moved, since := c.moved.Load(), time.Now()
+	served, since := s.served.Load(), time.Now()
 	tick := time.NewTicker(crowdPoll)
 	defer tick.Stop()
 	for s.crowded() {
@@ -220,8 +220,8 @@ func (c *conn) waitQueue(from <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		if now := c.moved.Load(); now != moved {
-			moved, since = now, time.Now()
+		if now := s.served.Load(); now != served {
+			served, since = now, time.Now()
 		} else if time.Since(since) > c.b.config().Limits.StallAfter.Std() {
 			s.stuck.Store(true)
 			return

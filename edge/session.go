@@ -17,6 +17,7 @@ type session struct {
 	conn   atomic.Pointer[conn] // nil while the client is away; stored under mu
 	queued atomic.Int32         // deliveries that wait, for those without mu
 	stuck  atomic.Bool          // a publisher waited in vain for queued to go down
+	served atomic.Uint32        // counts acknowledgements of deliveries
 	leftAt atomic.Int64         // counts departures: which session has been alone for longest
 
 	mu     sync.Mutex // guards what follows; taken before a connection's mu
@@ -189,10 +190,12 @@ func (s *session) refill(c *conn) {
 // acked takes a PUBACK, PUBREC or PUBCOMP from the client.
 func (s *session) acked(bt *batch, c *conn, kind byte, id uint16, reason byte) {
 	var w *waiter
+	served := true
 	s.mu.Lock()
 	d := s.out.find(id)
 	switch {
 	case d == nil || d.state == isOver:
+		served = false
 		if kind == packets.Pubrec {
 			bt.mark(c, c.ack(packets.Pubrel, id, packets.ErrPacketIdentifierNotFound.Code))
 		}
@@ -205,11 +208,15 @@ func (s *session) acked(bt *batch, c *conn, kind byte, id uint16, reason byte) {
 		s.out.flying--
 		s.out.finish(d)
 		s.pump(bt, c)
+	default:
+		served = false
 	}
 	s.mu.Unlock()
-	c.moved.Add(1)
-	if s.stuck.Load() {
-		s.stuck.Store(false)
+	if served {
+		s.served.Add(1)
+		if s.stuck.Load() {
+			s.stuck.Store(false)
+		}
 	}
 	w.done()
 }

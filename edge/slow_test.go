@@ -158,3 +158,40 @@ func TestManyRetained(t *testing.T) {
 		s.bye()
 	}
 }
+
+// TestSilentSubscriberHarmsNobody has a subscriber that reads, and pings, but
+// acknowledges nothing: its publishers go on when its queue is half full.
+func TestSilentSubscriberHarmsNobody(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) { c.Session.Queue = 20 })
+	s := connect(t, b, "s", receiveMax(1))
+	s.subscribe(sub{filter: "q", qos: 1}, sub{filter: "z"})
+	go func() {
+		for {
+			if _, err := s.read(patience); err != nil {
+				return
+			}
+		}
+	}()
+	other := connect(t, b, "other")
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		one := publishPacket("z", "x", 0, 0)
+		one.ProtocolVersion = 5
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				other.nc.Write(encode(t, one))
+			}
+		}
+	}()
+	defer func() { close(stop); <-ended }()
+	p := connect(t, b, "p")
+	for i := range 40 {
+		p.publish("q", fmt.Sprint(i), 1)
+	}
+}
