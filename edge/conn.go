@@ -229,6 +229,25 @@ func (c *conn) waitQueue(from <-chan struct{}) {
 	}
 }
 
+// unclog waits until the client has read most of its answers: what others send
+// it is bounded elsewhere, these only by not reading what asks for more.
+func (c *conn) unclog() {
+	c.mu.Lock()
+	if c.closed || c.pending() <= 2*slack*c.b.highWater() {
+		c.mu.Unlock()
+		return
+	}
+	if c.drained == nil {
+		c.drained = make(chan struct{})
+	}
+	drained := c.drained
+	c.mu.Unlock()
+	select {
+	case <-drained:
+	case <-c.gone:
+	}
+}
+
 // pause waits for ready. It returns false when c made no progress for a while.
 func (c *conn) pause(ready, from <-chan struct{}) bool {
 	c.b.stats.pauses.Add(1)

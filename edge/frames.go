@@ -108,6 +108,7 @@ func (f *frames) long(n int) ([]byte, error) {
 // brought about was written out.
 func (f *frames) fill() error {
 	f.c.settleBatch()
+	f.c.unclog()
 	if f.r == f.w {
 		f.r, f.w = 0, 0
 		f.release()

@@ -195,3 +195,46 @@ func TestSilentSubscriberHarmsNobody(t *testing.T) {
 		p.publish("q", fmt.Sprint(i), 1)
 	}
 }
+
+// TestUnreadAcknowledgementsAreBounded has a client that asks for answers and
+// does not read them.
+func TestUnreadAcknowledgementsAreBounded(t *testing.T) {
+	const high = 64 << 10
+	b := startBroker(t, Options{}, func(c *Config) {
+		c.Limits.WriteTimeout = conf.Duration(2 * time.Second)
+		c.Limits.WriteBuffer = high
+	})
+	p := dial(t, b)
+	p.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
+	p.connect("p")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		flood := []byte(strings.Repeat("\x62\x02\x00\x01", 4096)) // PUBREL: the answer is longer
+		p.nc.SetWriteDeadline(time.Now().Add(patience))
+		for {
+			if _, err := p.nc.Write(flood); err != nil {
+				return
+			}
+		}
+	}()
+	most := 0
+	for cut := false; !cut; {
+		select {
+		case <-ended:
+			cut = true
+		case <-time.After(time.Millisecond):
+		}
+		b.mu.Lock()
+		for c := range b.conns {
+			c.mu.Lock()
+			most = max(most, c.pending())
+			c.mu.Unlock()
+		}
+		b.mu.Unlock()
+	}
+	if most > 10*high {
+		t.Fatalf("got %d bytes of unread answers, want %d at most", most, 10*high)
+	}
+	until(t, "the client is cut", func() bool { return b.Stats().Cut == 1 })
+}
