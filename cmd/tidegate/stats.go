@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"tidegate/edge"
@@ -18,6 +19,7 @@ type stats struct {
 	PID       int                     `json:"pid"`
 	Uptime    float64                 `json:"uptime"` // seconds
 	RSS       int64                   `json:"rss"`    // bytes
+	Routines  int                     `json:"goroutines"`
 	Listeners []string                `json:"listeners"`
 	Wear      wearStats               `json:"wear"`
 	Edge      edge.Stats              `json:"edge"`
@@ -38,7 +40,7 @@ func (g *gateway) stats() any {
 	g.mu.Unlock()
 	s := stats{
 		Version: version, Gateway: cfg.Gateway.id(), Epoch: g.dir.Epoch, PID: os.Getpid(),
-		Uptime: time.Since(g.started).Seconds(), RSS: residentBytes(),
+		Uptime: time.Since(g.started).Seconds(), RSS: residentBytes(), Routines: runtime.NumGoroutine(),
 		Edge: g.broker.Stats(), Uplinks: map[string]uplink.Stats{}, HW: sensors.Stats(),
 	}
 	s.Wear.Written, s.Wear.Commits = g.budget.Written()
