@@ -17,6 +17,11 @@
 // from live and backlog in turn, so that one old topic holds up no other and a
 // backlog ends even while messages come in.
 //
+// The reader of a stream's rows is at the end when it has come to the end of
+// what is on disk. How many rows are left, in all and by hash bucket, is only
+// counted; should damage and errors of the disk together make a count wrong,
+// the reader puts it right at the end.
+//
 // # When it writes
 //
 // A commit is due for messages that waited, or are in flight, longer than

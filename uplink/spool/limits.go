@@ -85,7 +85,7 @@ func (s *Spool) thin(f *file, c Class) (int64, error) {
 // holds says whether f has rows of st that wait.
 func (d *disk) holds(f *file, st *stream) bool {
 	st.mu.Lock()
-	read, waits := st.read, st.unsent > st.ahead.n
+	read, waits := st.read, st.read < st.stored
 	st.mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,12 +142,9 @@ func (st *stream) dropped(p *plan) int64 {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, r := range p.dropped {
-		st.unsent--
-		st.stock -= int64(r.size)
-		st.uncount(r.bucket)
+		st.unstock(int(r.size), r.bucket)
 	}
 	n := int64(len(p.dropped))
 	st.drops.Disk += n
-	st.passOver()
 	return n
 }

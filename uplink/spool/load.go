@@ -212,7 +212,7 @@ func (s *Spool) admit(reports []Report) {
 		st := newStream(s, key, int(key.Link)%len(s.links))
 		st.begin(stock, cursors[key])
 		st.recall(marks[key])
-		if stock.unsent > 0 {
+		if !st.idle() {
 			older[key.Layout] = append(older[key.Layout], st)
 		} else {
 			s.old.done = append(s.old.done, st)
@@ -335,6 +335,8 @@ func (st *stream) begin(k *stock, cursor uint64) {
 		st.behind.at(i).seq += base - firstSeq
 	}
 	st.next += base - firstSeq
-	st.stored, st.read, st.cursor = base, max(cursor, firstSeq), cursor
-	st.passOver()
+	st.stored, st.read, st.cursor = base, base, cursor
+	if k != nil && k.last >= cursor {
+		st.read = max(cursor, firstSeq)
+	}
 }

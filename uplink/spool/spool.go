@@ -166,7 +166,7 @@ func (s *Spool) watch(ctx context.Context) {
 func (s *Spool) remind() {
 	for _, st := range s.every() {
 		st.mu.Lock()
-		some := st.waiting() > 0 || st.unsent > 0
+		some := st.waiting() > 0 || !st.atEnd()
 		st.mu.Unlock()
 		if some {
 			s.opt.Ready(st.link)

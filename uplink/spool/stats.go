@@ -23,12 +23,14 @@ type StreamStats struct {
 	Waiting  int           // in RAM only, not taken
 	Bytes    int           // theirs
 	InFlight int           // taken, not acknowledged
-	Stored   int           // on disk, not taken
+	Stored   int           // on disk, not taken; may be wrong after damage until all was read
 	Disk     int64         // their bytes
 	Oldest   time.Duration // age of the oldest un-acked message; an estimate for what is on disk
 	Accepted int64         // since the start
 	Taken    int64
 	Dropped  Drops
+
+	Uncounted int64 // messages that came from disk though Stored did not count them
 }
 
 // Drops counts messages that will not reach the cloud, by cause.
@@ -83,5 +85,5 @@ func (st *stream) stats(now time.Time) StreamStats {
 		oldest = st.oldest
 	}
 	return StreamStats{Link: st.link, Class: st.key.Class, Waiting: st.waiting(), Bytes: st.bytes, InFlight: st.flying.n + st.kept.n,
-		Stored: st.unsent, Disk: st.stock, Oldest: now.Sub(oldest), Accepted: st.pushed, Taken: st.taken, Dropped: st.drops}
+		Stored: max(st.unsent, 0), Disk: max(st.stock, 0), Oldest: now.Sub(oldest), Accepted: st.pushed, Taken: st.taken, Dropped: st.drops, Uncounted: st.found}
 }

@@ -73,8 +73,8 @@ type stream struct {
 	flying  list
 	kept    list
 	stored  uint64 // every un-acked sequence below it is on disk
-	read    uint64 // the next row to read from disk; below it all were read
-	unsent  int    // rows on disk that nobody took, those in ahead included
+	read    uint64 // the next row to read from disk; below it all were read. At stored the reader is at the end, whatever unsent says
+	unsent  int    // rows on disk that nobody took, those in ahead included; may be wrong until the reader is at the end
 	stock   int64  // their bytes
 	oldest  time.Time
 	skip    seqset // rows that were taken or acknowledged before they were on disk; below position they may be missing
@@ -82,6 +82,7 @@ type stream struct {
 	turn    bool   // whose turn it is: the backlog's
 	spare   *Entry
 	drops   Drops
+	found   int64 // rows that came from disk beyond unsent
 	pushed  int64
 	taken   int64
 	cursor  uint64 // last persisted
@@ -126,10 +127,13 @@ func (st *stream) uncount(bucket uint16) {
 		st.buckets[bucket]--
 		st.backlog--
 	}
-	if st.unsent == 0 && st.behind.n == 0 && st.backlog > 0 {
-		clear(st.buckets[:]) // damage made rows vanish
-		st.backlog = 0
-	}
+}
+
+// unstock takes a row on disk out of the counts.
+func (st *stream) unstock(size int, bucket uint16) {
+	st.unsent--
+	st.stock -= int64(size)
+	st.uncount(bucket)
 }
 
 // full says whether a message of size bytes finds no room in RAM.
@@ -264,10 +268,16 @@ func (st *stream) toBacklog(limit uint64) {
 }
 
 // written notes that entries, the oldest of the last collect, are on disk, and
-// appends their tickets to settle.
+// appends their tickets to settle. A reader at the end passes over those that
+// need not be read again.
 func (st *stream) written(entries []*Entry, tickets []Ticket) []Ticket {
+	follow := st.read == st.stored
 	for _, e := range entries {
 		e.writing = false
+		follow = follow && e.state != waiting
+		if follow {
+			st.read = e.seq + 1
+		}
 		if e.ticket.Owner != nil {
 			tickets = append(tickets, e.ticket)
 			e.ticket = Ticket{}
@@ -295,7 +305,7 @@ func (st *stream) written(entries []*Entry, tickets []Ticket) []Ticket {
 	if n := len(entries); n > 0 {
 		st.stored = max(st.stored, entries[n-1].seq+1)
 	}
-	st.passOver()
+	st.forget()
 	return tickets
 }
 
@@ -309,15 +319,11 @@ func (st *stream) unwritten(entries []*Entry) {
 	}
 }
 
-// passOver moves the reader to the end when no row is left to send.
-func (st *stream) passOver() {
-	if st.unsent == 0 {
-		st.read = st.stored
-		if st.kept.n == 0 {
-			st.skip.clear()
-			st.past.clear()
-		}
-		st.stock = 0
+// forget drops what is remembered of single rows once all are acknowledged.
+func (st *stream) forget() {
+	if st.idle() {
+		st.skip.clear()
+		st.past.clear()
 	}
 }
 
@@ -333,5 +339,8 @@ func (st *stream) position() uint64 {
 	return at
 }
 
-// idle says whether nothing of the stream is on disk any more.
-func (st *stream) idle() bool { return st.unsent == 0 && st.kept.n == 0 }
+// atEnd says whether every row on disk was read and taken.
+func (st *stream) atEnd() bool { return st.read == st.stored && st.ahead.n == 0 }
+
+// idle says whether nothing of the stream on disk is needed any more.
+func (st *stream) idle() bool { return st.atEnd() && st.kept.n == 0 }

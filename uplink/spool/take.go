@@ -62,7 +62,7 @@ func (h *hand) from(st *stream, room int) {
 	defer st.mu.Unlock()
 	dry := false // the backlog cannot be read now
 	for room > 0 && h.room > 0 {
-		if st.unsent > 0 && st.ahead.n == 0 && !dry {
+		if st.ahead.n == 0 && st.read < st.stored && !dry {
 			st.mu.Unlock()
 			ok := st.fill()
 			st.mu.Lock()
@@ -99,7 +99,7 @@ func (st *stream) pick() *ring {
 	switch {
 	case st.ahead.n > 0:
 		back = &st.ahead
-	case st.unsent == 0 && st.behind.n > 0:
+	case st.atEnd() && st.behind.n > 0:
 		back = &st.behind
 	}
 	if st.live.n > 0 && (back == nil || !st.turn) {
@@ -114,16 +114,14 @@ func (st *stream) handOut(from *ring) {
 	if from == &st.ahead {
 		e.state = kept
 		st.kept.add(e)
-		st.unsent--
-		st.stock -= int64(e.size)
-		st.passOver()
+		st.unstock(e.size, e.bucket)
 	} else {
 		e.state = flying
 		st.flying.add(e)
 		st.bytes -= e.size
-	}
-	if from != &st.live {
-		st.uncount(e.bucket)
+		if from == &st.behind {
+			st.uncount(e.bucket)
+		}
 	}
 	st.taken++
 }
@@ -197,9 +195,7 @@ func (st *stream) fill() bool {
 			continue
 		}
 		if st.past.has(r.seq) {
-			st.unsent--
-			st.stock -= int64(messageSize(&r.msg))
-			st.uncount(bucketOf(r.msg.Topic))
+			st.unstock(messageSize(&r.msg), bucketOf(r.msg.Topic))
 			continue
 		}
 		e := st.entry()
@@ -210,25 +206,30 @@ func (st *stream) fill() bool {
 		st.ahead.push(e)
 	}
 	st.read = next
-	st.reconcile()
-	st.passOver()
+	if st.read == st.stored {
+		st.reconcile()
+	}
+	st.forget()
 	return true
 }
 
-// reconcile corrects the count of rows once all were read: damage may have
-// cost some of them.
+// reconcile makes the counts right once all rows were read: the backlog is
+// what was read ahead and what waits behind. Before that nobody knows better.
+// Damage may have cost rows, or several faults at once the count.
 func (st *stream) reconcile() {
-	if st.read < st.stored || st.unsent == st.ahead.n {
-		return
+	if more := st.ahead.n - st.unsent; more > 0 {
+		st.found += int64(more)
+	} else {
+		st.drops.Damaged -= int64(more)
 	}
-	if lost := st.unsent - st.ahead.n; lost > 0 {
-		st.drops.Damaged += int64(lost)
+	st.unsent, st.stock, st.backlog = st.ahead.n, 0, 0
+	clear(st.buckets[:])
+	for i := range st.ahead.n {
+		st.stock += int64(st.ahead.at(i).size)
+		st.count(st.ahead.at(i))
 	}
-	st.unsent = st.ahead.n
-	st.passOver()
-	if st.unsent == 0 && st.behind.n == 0 {
-		clear(st.buckets[:])
-		st.backlog = 0
+	for i := range st.behind.n {
+		st.count(st.behind.at(i))
 	}
 }
 
