@@ -274,9 +274,9 @@ func (s *Spool) takeStock(reports []Report, cursors map[streamKey]uint64) map[st
 			}
 			// A part may begin before the end of the one before it, after a
 			// commit that failed and was repeated.
-			from := max(cursors[key], k.last+1)
-			k.last = max(k.last, part.Last)
-			if part.Last < from {
+			last := k.last
+			k.last = max(last, part.Last)
+			if part.Last < cursors[key] {
 				continue
 			}
 			k.unsent += part.Rows
@@ -284,30 +284,44 @@ func (s *Spool) takeStock(reports []Report, cursors map[streamKey]uint64) map[st
 			for b, n := range part.Buckets {
 				k.buckets[b] += n
 			}
-			if part.First < from {
-				s.deduct(k, s.disk.files[i], key, part.First, from)
+			if part.First < cursors[key] || part.First <= last {
+				s.deduct(k, s.disk.files[i], key, cursors[key], last)
 			}
 		}
 	}
 	return stocks
 }
 
-// deduct takes the rows of a file below to out of k. What it cannot read stays
-// counted, which delays a topic but never reorders it.
-func (s *Spool) deduct(k *stock, f *file, key streamKey, from, to uint64) {
-	err := f.read(key, from, func(seq uint64, value []byte) bool {
-		var r row
-		if seq >= to || parseRow(value, &r) != nil {
-			return false
+// deduct takes the rows of f out of k that are below cursor, or up to last in an
+// older file too, which may have lost its own to damage. What it cannot read
+// stays counted, which delays a topic but never reorders it.
+func (s *Spool) deduct(k *stock, f *file, key streamKey, cursor, last uint64) {
+	visit := func(f *file, from uint64, row func(seq uint64, value []byte)) {
+		err := f.read(key, from, func(seq uint64, value []byte) bool {
+			if seq >= cursor && seq > last {
+				return false
+			}
+			row(seq, value)
+			return true
+		})
+		if err != nil && isDamage(err) {
+			f.damaged.Store(true)
 		}
-		k.unsent--
-		k.bytes -= int64(messageSize(&r.msg))
-		k.buckets[bucketOf(r.msg.Topic)]--
-		return true
-	})
-	if err != nil && isDamage(err) {
-		f.damaged.Store(true)
 	}
+	var older seqset
+	for _, p := range s.disk.parts(key, cursor, last+1) {
+		if p.f.number < f.number {
+			visit(p.f, cursor, func(seq uint64, _ []byte) { older.add(seq) })
+		}
+	}
+	visit(f, 0, func(seq uint64, value []byte) {
+		var r row
+		if (seq < cursor || older.has(seq)) && parseRow(value, &r) == nil {
+			k.unsent--
+			k.bytes -= int64(messageSize(&r.msg))
+			k.buckets[bucketOf(r.msg.Topic)]--
+		}
+	})
 }
 
 // seqGap keeps new sequences clear of those that the last process had given out

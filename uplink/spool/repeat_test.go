@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -153,4 +154,72 @@ func TestMaxDiskAgain(t *testing.T) {
 	if got := s.Stats().Streams[Normal].Dropped.Disk; got != 500 {
 		t.Errorf("%d dropped, want 500", got)
 	}
+}
+
+// repeatedAndDamaged leaves two files as after a commit that failed and was
+// repeated: 0 to 199 in the first, 100 to 299 in the second. Damage costs the
+// first all of "lost", which are 120 to 179, of which the second has copies.
+func repeatedAndDamaged(t *testing.T, dir string) {
+	t.Helper()
+	s := byHand(t, dir, 1, nil)
+	s.Online(0, false)
+	push := func(from, to int) {
+		for n := from; n < to; n++ {
+			topic := fmt.Sprintf("t/%d", n%7)
+			if n >= 120 && n < 180 {
+				topic = "lost"
+			}
+			s.Push(0, Normal, numbered(topic, n), Ticket{})
+		}
+	}
+	push(0, 100)
+	mustWrite(t, s)
+	push(100, 200)
+	commitInVain(t, s)
+	push(200, 300)
+	mustWrite(t, s)
+	if err := s.disk.close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "00000001.spool")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := 0
+	for id := 2; (id+1)*pageSize <= len(b); id++ {
+		p := parsePage(b[id*pageSize : (id+1)*pageSize])
+		if p.flags != flagLeaf || int(p.id) != id {
+			continue
+		}
+		scanLeaf(p, int64(id)*pageSize, 0, func(value []byte, offset int64) {
+			var r row
+			if parseRow(value, &r) == nil && r.msg.Topic == "lost" {
+				b[offset+int64(len(value))-1] ^= 1
+				broken++
+			}
+		})
+	}
+	if broken < 60 {
+		t.Fatalf("%d rows broken", broken)
+	}
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRepeatedAndDamaged starts with two files that overlap, of which the older
+// lost rows: what the newer has of them is sent, and before what comes now.
+func TestRepeatedAndDamaged(t *testing.T) {
+	dir := t.TempDir()
+	repeatedAndDamaged(t, dir)
+	s := byHand(t, dir, 2, nil)
+	if got := s.Stats(); got.Corrupt != 1 || got.Streams[Normal].Stored != 300 {
+		t.Errorf("%d files set aside, want 1; %d rows stored, want 300", got.Corrupt, got.Streams[Normal].Stored)
+	}
+	s.Push(0, Normal, numbered("lost", 300), Ticket{})
+	if got, want := takeAll(s), upTo(0, 301); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("taken %v, want 0 to 300", got)
+	}
+	nothingLeft(t, s, Drops{})
 }
