@@ -98,8 +98,8 @@ func (d *disk) holds(f *file, st *stream) bool {
 type plan struct {
 	read    uint64
 	again   uint64 // from here on rows are in a newer file too
-	skip    func(seq uint64) bool
-	needed  map[uint64]bool
+	skip    seqset // the stream's: nobody changes it while its filling is held, but the committer
+	needed  seqset
 	dropped map[uint64]dropped // by sequence: the scan finds a row more than once
 }
 
@@ -111,27 +111,18 @@ type dropped struct {
 func (st *stream) plan(again uint64) *plan {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	p := &plan{read: st.read, again: again, needed: make(map[uint64]bool), dropped: make(map[uint64]dropped)}
+	p := &plan{read: st.read, again: again, skip: st.skip, dropped: make(map[uint64]dropped)}
 	for e := st.kept.first; e != nil; e = e.next {
-		p.needed[e.seq] = true
+		p.needed.add(e.seq)
 	}
-	skip := make(map[uint64]bool)
-	for hi, c := range st.skip.chunks {
-		for lo := range uint64(1024) {
-			if c.bits[lo>>6]>>(lo&63)&1 == 1 {
-				skip[hi<<10|lo] = true
-			}
-		}
-	}
-	p.skip = func(seq uint64) bool { return skip[seq] }
 	return p
 }
 
 func (p *plan) keep(r *row) bool {
-	if r.seq < p.read || p.needed[r.seq] {
+	if r.seq < p.read || p.needed.has(r.seq) {
 		return true
 	}
-	if r.seq < p.again && !p.skip(r.seq) {
+	if r.seq < p.again && !p.skip.has(r.seq) {
 		p.dropped[r.seq] = dropped{int32(messageSize(&r.msg)), bucketOf(r.msg.Topic)}
 	}
 	return false
