@@ -58,7 +58,9 @@
 //
 // Which link a topic belongs to depends on the number of links. When that has
 // changed since the last run, the streams of the old layout drain first and
-// nothing new is sent until all of it is acknowledged.
+// nothing new is sent until all of it is acknowledged. Not so when a reload of
+// the configuration gives a topic another class: that is another stream, and
+// the order of the topic's messages across the reload is not kept.
 //
 // # Time
 //

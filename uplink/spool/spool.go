@@ -78,7 +78,7 @@ type trouble struct {
 type link struct {
 	down   atomic.Bool
 	window atomic.Int64
-	flight atomic.Int64 // taken and not acknowledged
+	flight atomic.Int64 // taken, and neither acknowledged nor refused
 }
 
 // New checks cfg and opt and returns a spool that takes messages and gives
