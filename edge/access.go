@@ -54,14 +54,19 @@ type access struct {
 	verifier *verifier
 }
 
-// newAccess reads the users file, if there is one.
-func newAccess(cfg AccessConfig) (*access, error) {
-	a := &access{cfg: cfg, verifier: newVerifier()}
+// newAccess reads the users file, if there is one. v is a verifier in use, nil
+// for a new one.
+func newAccess(cfg AccessConfig, v *verifier) (*access, error) {
+	if v == nil {
+		v = newVerifier()
+	}
+	a := &access{cfg: cfg, verifier: v}
 	return a, a.reload()
 }
 
 // reload reads the users file again. With an error the old users stay. Grants
-// already given stay as they are.
+// already given stay as they are. What is known of passwords holds on: it is
+// bound to their hashes.
 func (a *access) reload() error {
 	if a.cfg.UsersFile == "" {
 		return nil
@@ -71,7 +76,6 @@ func (a *access) reload() error {
 		return err
 	}
 	a.users.Store(u)
-	a.verifier.forget()
 	return nil
 }
 
@@ -85,12 +89,16 @@ func (a *access) login(ctx context.Context, anonymous bool, clientID, user strin
 	u := a.users.Load()
 	if u == nil {
 		if anonymous {
-			return newGrant("", clientID, everything), loginOK
+			g := newGrant("", clientID, everything)
+			g.unchecked = user != "" || len(password) > 0
+			return g, loginOK
 		}
 		return nil, loginNotAuthorized
 	}
 	if by := u.certified(peer, user); by != nil && len(password) == 0 {
-		return newGrant(by.name, clientID, by.rules), loginOK
+		g := newGrant(by.name, clientID, by.rules)
+		g.cert = peer.Subject.CommonName
+		return g, loginOK
 	}
 	if user == "" && len(password) == 0 {
 		if anonymous {
@@ -105,7 +113,37 @@ func (a *access) login(ctx context.Context, anonymous bool, clientID, user strin
 	case !ok:
 		return nil, loginBadPassword
 	}
-	return newGrant(user, clientID, u.byName[user].rules), loginOK
+	by := u.byName[user]
+	g := newGrant(user, clientID, by.rules)
+	g.hash = by.hash.text
+	return g, loginOK
+}
+
+// again is the grant that a client would get now by what it showed when it
+// logged in; nil when it would not be let in. anonymous is as for login.
+func (a *access) again(old *grant, anonymous bool, clientID string) *grant {
+	u := a.users.Load()
+	if old.user == "" {
+		switch {
+		case !anonymous, u != nil && old.unchecked:
+			return nil
+		case u != nil:
+			return newGrant("", clientID, u.anonymous)
+		}
+		g := newGrant("", clientID, everything)
+		g.unchecked = old.unchecked
+		return g
+	}
+	if u == nil {
+		return nil
+	}
+	by := u.byName[old.user]
+	if by == nil || old.cert != "" && u.byCert[old.cert] != by || old.cert == "" && (by.hash == nil || by.hash.text != old.hash) {
+		return nil
+	}
+	g := newGrant(by.name, clientID, by.rules)
+	g.cert, g.hash = old.cert, old.hash
+	return g
 }
 
 // certified returns the account that a verified certificate stands for, unless
@@ -138,11 +176,17 @@ func (a *access) checkPassword(ctx context.Context, u *users, user string, passw
 	return false, nil
 }
 
-// grant is what one connection may do, decided at login. It never changes.
+// grant is what one connection may do, decided at login and again at a reload.
+// It never changes.
 type grant struct {
 	user      string // "" for an anonymous client
 	publish   []string
 	subscribe []string
+
+	// What the client showed for it.
+	hash      string // that its password fitted
+	cert      string // common name of its certificate
+	unchecked bool   // a name or a password, when there was no users file
 }
 
 var everything = ruleLists{Publish: []string{"#"}, Subscribe: []string{"#"}}

@@ -25,7 +25,7 @@ func accessWith(t *testing.T, text string) *access {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := newAccess(AccessConfig{UsersFile: path})
+	a, err := newAccess(AccessConfig{UsersFile: path}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ certificate = "card-cn"
 }
 
 func TestWithoutUsersFile(t *testing.T) {
-	a, err := newAccess(AccessConfig{})
+	a, err := newAccess(AccessConfig{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,8 @@ func plant(t testing.TB, n int, v5 bool, qos byte) (*Broker, []*conn) {
 			}
 		}()
 		c := newConn(b, served, nil)
-		c.v5, c.grant = v5, newGrant("", "", everything)
+		c.v5, c.most = v5, 1000
+		c.grant.Store(newGrant("", "", everything))
 		s := newSession(b, fmt.Sprint("s", i))
 		s.window, c.sess, c.gen = 1000, s, 1
 		s.conn.Store(c)

@@ -93,20 +93,26 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 		assigned = "auto-" + base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(randomID())
 		id = assigned
 	}
-	var reason byte
-	c.grant, reason = c.b.access.Load().login(ctx, c.listen.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer)
+	who := c.b.access.Load()
+	may, reason := who.login(ctx, c.listen.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer)
 	if reason != 0 {
 		c.b.stats.loginsFailed.Add(1)
 		return c.deny(pk, packets.Code{Code: reason})
 	}
+	c.grant.Store(may)
 	c.setLimits(pk)
 	if w != nil {
-		w.grant, w.msg.From = c.grant, id
+		w.msg.From = id
 		c.will = w
 	}
 	c.nc.SetDeadline(time.Time{})
 	c.in.granted = time.Time{}
-	return c.join(pk, id, assigned)
+	c.join(pk, id, assigned)
+	if c.b.access.Load() != who && !c.review() {
+		c.goodbye(packets.ErrNotAuthorized.Code) // a reload came in between
+		return errRefused
+	}
+	return nil
 }
 
 func randomID() []byte {
@@ -218,7 +224,7 @@ func codeOf(err error) byte {
 
 // join takes the client id's session over from an older connection, or makes
 // one, and answers with the CONNACK.
-func (c *conn) join(pk *packets.Packet, id, assigned string) error {
+func (c *conn) join(pk *packets.Packet, id, assigned string) {
 	seat := c.b.sit(id)
 	defer c.b.stand(id, seat)
 	seat.attach.Lock()
@@ -228,7 +234,7 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) error {
 		if old := s.conn.Load(); old != nil {
 			old.takeOver()
 		}
-		if pk.Connect.Clean || !s.allowed(c.grant) || !s.revive() {
+		if pk.Connect.Clean || !s.allowed(c.grant.Load()) || !s.revive() {
 			c.b.endSession(s)
 			s = nil
 		}
@@ -236,12 +242,11 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) error {
 	present := s != nil
 	if s == nil {
 		s = newSession(c.b, id)
-		s.user = c.grant.user
+		s.user = c.grant.Load().user
 		c.b.seatSession(seat, s)
 	}
 	c.b.back(s)
 	c.start(pk, s, present, assigned)
-	return nil
 }
 
 // start makes c the connection of its session: from here on everybody may send
@@ -254,7 +259,7 @@ func (c *conn) start(pk *packets.Packet, s *session, present bool, assigned stri
 	s.gen++
 	s.will, s.until = nil, time.Time{}
 	s.window = sessions.InFlight
-	c.sess, c.gen = s, s.gen
+	c.sess, c.gen, c.most = s, s.gen, int32(limits.Unacknowledged)
 	var p packets.Properties
 	if c.v5 {
 		if n := int(pk.Properties.ReceiveMaximum); n > 0 {

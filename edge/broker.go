@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,7 +94,7 @@ func New(cfg Config, opt Options) (*Broker, error) {
 		perAddr:  map[string]int{},
 	}
 	b.routes = routes{trie: &b.trie, m: map[string]*route{}}
-	who, err := newAccess(cfg.Access)
+	who, err := newAccess(cfg.Access, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -221,111 +223,28 @@ func (b *Broker) unacked() (n int32) {
 
 // disconnectAll says goodbye to everybody at once.
 func (b *Broker) disconnectAll() {
+	dismiss(b.connections(), packets.ErrServerShuttingDown.Code)
+}
+
+func (b *Broker) connections() []*conn {
 	b.mu.Lock()
-	var all []*conn
-	for c := range b.conns {
-		all = append(all, c)
-	}
-	b.mu.Unlock()
-	for _, c := range all {
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.conns))
+}
+
+// dismiss ends connections from outside, all within the same moment.
+func dismiss(list []*conn, reason byte) {
+	for _, c := range list {
 		if c.joined.Load() && c.v5 {
-			c.send([]byte{packets.Disconnect << 4, 1, packets.ErrServerShuttingDown.Code})
+			c.send([]byte{packets.Disconnect << 4, 1, reason})
 		}
 		c.flush()
 	}
 	end := time.Now().Add(linger)
-	for _, c := range all {
+	for _, c := range list {
 		c.flushOut(end)
 		c.close()
 	}
-}
-
-// Reload applies what changed in cfg: users, permissions, limits and
-// listeners. Connections stay, with the permissions they were given; with an
-// error nothing has changed.
-func (b *Broker) Reload(cfg Config) error {
-	if err := problems(cfg.Check()); err != nil {
-		return err
-	}
-	who, err := newAccess(cfg.Access)
-	if err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.relisten(cfg.Listeners); err != nil {
-		return err
-	}
-	b.access.Store(who)
-	b.conf.Store(&cfg)
-	return nil
-}
-
-// relisten keeps the listeners whose configuration is unchanged, binds new
-// ones and closes those that are gone. mu is held.
-func (b *Broker) relisten(want []ListenerConfig) error {
-	var next, fresh []*listener
-	kept := map[*listener]bool{}
-	for _, cfg := range want {
-		l := b.like(cfg, kept)
-		if l == nil {
-			var err error
-			if l, err = newListener(cfg, b.log); err != nil {
-				return err
-			}
-			fresh = append(fresh, l)
-		}
-		kept[l] = true
-		next = append(next, l)
-	}
-	for _, l := range b.listeners {
-		if !kept[l] {
-			l.close() // first, since a new one may want the address
-		}
-	}
-	for i, l := range fresh {
-		if err := l.bind(); err != nil {
-			for _, bound := range fresh[:i] {
-				bound.close()
-			}
-			b.rebind(kept)
-			return err
-		}
-	}
-	b.listeners = next
-	if b.accepting != nil {
-		for _, l := range fresh {
-			b.accepting(l)
-		}
-	}
-	return nil
-}
-
-// rebind opens again what relisten had closed in vain.
-func (b *Broker) rebind(kept map[*listener]bool) {
-	for i, l := range b.listeners {
-		if kept[l] {
-			continue
-		}
-		again := &listener{cfg: l.cfg, tls: l.tls, log: l.log}
-		if err := again.bind(); err != nil {
-			b.log.Error("listener lost", "endpoint", l.cfg.Bind, "err", err)
-			continue
-		}
-		b.listeners[i] = again
-		if b.accepting != nil {
-			b.accepting(again)
-		}
-	}
-}
-
-func (b *Broker) like(cfg ListenerConfig, taken map[*listener]bool) *listener {
-	for _, l := range b.listeners {
-		if l.cfg == cfg && !taken[l] {
-			return l
-		}
-	}
-	return nil
 }
 
 // open opens edge.db and loads the retained messages.

@@ -22,7 +22,7 @@ type conn struct {
 	sess      *session
 	gen       uint32 // tells the connections of one session apart
 	v5        bool
-	grant     *grant
+	most      int32         // QoS 1 and 2 messages that may be unacknowledged: a Receive Maximum holds as long as the connection
 	maxOut    int           // largest packet the client takes; 0: any
 	keepAlive time.Duration // longest silence allowed; 0: any
 
@@ -31,6 +31,7 @@ type conn struct {
 	now     *batch // what the packets read so far have made ready; nil: nothing
 	last    *route // of the last PUBLISH
 	allowed bool   // whether that was permitted
+	judge   *grant // by which
 	aliases []string
 	will    *will // nil: none
 
@@ -50,12 +51,13 @@ type conn struct {
 	try  func(fd uintptr) bool // made once: a closure per write would be an allocation
 	push func(fd uintptr) bool
 
-	moved   atomic.Uint32 // counts writes that made progress
-	joined  atomic.Bool   // has its session, and CONNACK is on its way
-	taken   atomic.Bool   // its client id has come again
-	listed  atomic.Bool   // is in Broker.dirty
-	unacked atomic.Int32  // QoS 1 and 2 messages received and not acknowledged
-	room    chan struct{} // told when unacked went down
+	grant   atomic.Pointer[grant] // set while attaching; a reload replaces it
+	moved   atomic.Uint32         // counts writes that made progress
+	joined  atomic.Bool           // has its session, and CONNACK is on its way
+	taken   atomic.Bool           // its client id has come again
+	listed  atomic.Bool           // is in Broker.dirty
+	unacked atomic.Int32          // QoS 1 and 2 messages received and not acknowledged
+	room    chan struct{}         // told when unacked went down
 }
 
 func newConn(b *Broker, nc net.Conn, l *listener) *conn {

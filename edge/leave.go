@@ -160,6 +160,9 @@ func (b *Broker) detach(c *conn) {
 	waiters := s.abandon()
 	ends := s.expiry == 0 || s.dead
 	w := c.will
+	if w != nil {
+		w.grant = c.grant.Load()
+	}
 	if w != nil && !ends && w.delay > 0 && !b.isStopping() {
 		w.due = now.Add(min(w.delay, s.expiry))
 		s.will, w = w, nil

@@ -107,7 +107,9 @@ func TestReloadListeners(t *testing.T) {
 	if b.Addrs()[0].String() != first {
 		t.Fatal("an unchanged listener was bound anew")
 	}
-	p.publish("b", "x", 1) // keeps what it was granted
+	if got := p.publish("b", "x", 1); got != 0x87 {
+		t.Fatalf("reason %#x, want 0x87: there are users now", got)
+	}
 	q := newPeer(t, dialRaw(t, b, 1))
 	q.connect("q")
 	if got := q.publish("b", "x", 1); got != 0x87 {

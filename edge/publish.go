@@ -184,8 +184,8 @@ func (c *conn) resolve(in *inbound) (*route, error) {
 
 // mayPublish asks the permissions once per topic in a row.
 func (c *conn) mayPublish(rt *route) bool {
-	if c.last == nil || c.last.topic != rt.topic {
-		c.allowed = publishable(rt.topic) && c.grant.mayPublish(rt.topic)
+	if g := c.grant.Load(); g != c.judge || c.last == nil || c.last.topic != rt.topic {
+		c.allowed, c.judge = publishable(rt.topic) && g.mayPublish(rt.topic), g
 	}
 	c.last = rt
 	return c.allowed

@@ -11,8 +11,9 @@ import (
 // Who comes back with another's client id, or with fewer permissions than when
 // it subscribed, gets a new session and nothing of what was queued.
 func TestSessionsBelongToTheirUser(t *testing.T) {
+	hash := cheapHash("pw")
 	entry := func(name, filter string) string {
-		return "[[user]]\nname = \"" + name + "\"\npassword = \"" + cheapHash("pw") + "\"\npublish = [\"#\"]\nsubscribe = [\"" + filter + "\"]\n"
+		return "[[user]]\nname = \"" + name + "\"\npassword = \"" + hash + "\"\npublish = [\"#\"]\nsubscribe = [\"" + filter + "\"]\n"
 	}
 	for _, c := range []struct {
 		what, user, after string // after: the users file when the client comes back

@@ -29,7 +29,7 @@ const maxExchanges = 4
 // returns the ticket that its acknowledgement waits for. known says that the
 // message was taken before: it is not published again [MQTT-4.3.3-10].
 func (c *conn) accept(bt *batch, in *inbound) (t Ticket, known bool, err error) {
-	limit := int32(c.b.config().Limits.Unacknowledged)
+	limit := c.most
 	switch in.qos {
 	case 0:
 		return t, false, nil
@@ -178,7 +178,7 @@ func (c *conn) freed() {
 // messages unacknowledged: it is not read from. It returns when there is room
 // or the connection is closed. At a stop nobody is read from.
 func (c *conn) breathe() {
-	for c.b.isStopping() || !c.v5 && c.unacked.Load() >= int32(c.b.config().Limits.Unacknowledged) {
+	for c.b.isStopping() || !c.v5 && c.unacked.Load() >= c.most {
 		c.settleBatch()
 		select {
 		case <-c.room:

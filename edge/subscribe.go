@@ -2,6 +2,7 @@ package edge
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -25,9 +26,9 @@ func (c *conn) subscribe(body []byte) error {
 			reasons = append(reasons, c.failure(reason))
 			continue
 		}
-		isNew, ok := c.sess.keep(sub, c.b.config().Session.Subscriptions)
-		if !ok {
-			reasons = append(reasons, c.failure(packets.ErrQuotaExceeded.Code))
+		isNew, reason := c.sess.keep(sub, &c.grant, c.b.config().Session.Subscriptions)
+		if reason != 0 {
+			reasons = append(reasons, c.failure(reason))
 			continue
 		}
 		c.b.trie.subscribe(sub)
@@ -62,9 +63,6 @@ func (c *conn) newSubscription(f *packets.Subscription) (*subscription, byte, er
 		return nil, 0, packets.ErrProtocolViolationInvalidSharedNoLocal // [MQTT-3.8.3-4]
 	case !ok, !topic.ValidFilter(filter):
 		return nil, packets.ErrTopicFilterInvalid.Code, nil
-	case !c.grant.maySubscribe(f.Filter):
-		c.b.stats.denied.Add(1)
-		return nil, packets.ErrNotAuthorized.Code, nil
 	}
 	sub := &subscription{s: c.sess, filter: strings.Clone(f.Filter), noLocal: f.NoLocal, handle: f.RetainHandling}
 	sub.qos, sub.asSent = f.Qos, f.RetainAsPublished
@@ -74,19 +72,25 @@ func (c *conn) newSubscription(f *packets.Subscription) (*subscription, byte, er
 	return sub, 0, nil
 }
 
-// keep enters sub into the session; ok is false when it has too many.
-func (s *session) keep(sub *subscription, most int) (isNew, ok bool) {
+// keep enters sub into the session, unless it may not have it or has too many;
+// may is read under the lock, so that a reload which takes it back finds sub
+// here or is found by it.
+func (s *session) keep(sub *subscription, may *atomic.Pointer[grant], most int) (isNew bool, reason byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, had := s.subs[sub.filter]
-	if s.dead || !had && len(s.subs) >= most {
-		return false, false
+	switch {
+	case !may.Load().maySubscribe(sub.filter):
+		s.b.stats.denied.Add(1)
+		return false, packets.ErrNotAuthorized.Code
+	case s.dead || !had && len(s.subs) >= most:
+		return false, packets.ErrQuotaExceeded.Code
 	}
 	if s.subs == nil {
 		s.subs = map[string]*subscription{}
 	}
 	s.subs[sub.filter] = sub
-	return !had, true
+	return !had, 0
 }
 
 // unsubscribe takes an UNSUBSCRIBE [MQTT 5, 3.10].

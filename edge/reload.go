@@ -1,0 +1,140 @@
+package edge
+
+import (
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// Reload applies what changed in cfg: users, permissions, limits and
+// listeners. Connections stay, with the permissions their clients have now, but
+// for those of clients that would not be let in any more or have a subscription
+// they may not have: these are disconnected with 0x87. A user whose password
+// has another hash is such a client. With an error nothing has changed.
+func (b *Broker) Reload(cfg Config) error {
+	if err := b.apply(cfg); err != nil {
+		return err
+	}
+	var cut []*conn
+	for _, c := range b.connections() {
+		if c.joined.Load() && !c.review() {
+			cut = append(cut, c)
+		}
+	}
+	if len(cut) > 0 {
+		b.log.Info("clients disconnected, since they may not do any more what they did", "connections", len(cut))
+	}
+	dismiss(cut, packets.ErrNotAuthorized.Code)
+	return nil
+}
+
+func (b *Broker) apply(cfg Config) error {
+	if err := problems(cfg.Check()); err != nil {
+		return err
+	}
+	who, err := newAccess(cfg.Access, b.access.Load().verifier)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.relisten(cfg.Listeners); err != nil {
+		return err
+	}
+	b.conf.Store(&cfg)
+	b.access.Store(who) // last: who attaches meanwhile looks at it to see a reload
+	return nil
+}
+
+// review gives a client that has joined the permissions it has now. It returns
+// false when the client must go, and until then may do nothing it may not.
+func (c *conn) review() bool {
+	old := c.grant.Load()
+	may := c.b.access.Load().again(old, c.b.admitsAnonymous(c.listen.cfg.Bind), c.sess.id)
+	if may == nil {
+		c.grant.Store(&grant{user: old.user})
+		return false
+	}
+	c.grant.Store(may)
+	return c.sess.allowed(may)
+}
+
+// admitsAnonymous says whether the listener of an address lets anonymous clients
+// in, or when it is gone, any other one.
+func (b *Broker) admitsAnonymous(bind string) bool {
+	known, here, other := false, false, false
+	for _, l := range b.config().Listeners {
+		known = known || l.Bind == bind
+		here = here || l.Bind == bind && l.Anonymous
+		other = other || l.Anonymous
+	}
+	if known {
+		return here
+	}
+	return other
+}
+
+// relisten keeps the listeners whose configuration is unchanged, binds new
+// ones and closes those that are gone. mu is held.
+func (b *Broker) relisten(want []ListenerConfig) error {
+	var next, fresh []*listener
+	kept := map[*listener]bool{}
+	for _, cfg := range want {
+		l := b.like(cfg, kept)
+		if l == nil {
+			var err error
+			if l, err = newListener(cfg, b.log); err != nil {
+				return err
+			}
+			fresh = append(fresh, l)
+		}
+		kept[l] = true
+		next = append(next, l)
+	}
+	for _, l := range b.listeners {
+		if !kept[l] {
+			l.close() // first, since a new one may want the address
+		}
+	}
+	for i, l := range fresh {
+		if err := l.bind(); err != nil {
+			for _, bound := range fresh[:i] {
+				bound.close()
+			}
+			b.rebind(kept)
+			return err
+		}
+	}
+	b.listeners = next
+	if b.accepting != nil {
+		for _, l := range fresh {
+			b.accepting(l)
+		}
+	}
+	return nil
+}
+
+// rebind opens again what relisten had closed in vain.
+func (b *Broker) rebind(kept map[*listener]bool) {
+	for i, l := range b.listeners {
+		if kept[l] {
+			continue
+		}
+		again := &listener{cfg: l.cfg, tls: l.tls, log: l.log}
+		if err := again.bind(); err != nil {
+			b.log.Error("listener lost", "endpoint", l.cfg.Bind, "err", err)
+			continue
+		}
+		b.listeners[i] = again
+		if b.accepting != nil {
+			b.accepting(again)
+		}
+	}
+}
+
+func (b *Broker) like(cfg ListenerConfig, taken map[*listener]bool) *listener {
+	for _, l := range b.listeners {
+		if l.cfg == cfg && !taken[l] {
+			return l
+		}
+	}
+	return nil
+}
