@@ -107,7 +107,9 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 	}
 	c.nc.SetDeadline(time.Time{})
 	c.in.granted = time.Time{}
-	c.join(pk, id, assigned)
+	if err := c.join(pk, id, assigned); err != nil {
+		return c.deny(pk, err)
+	}
 	if c.b.access.Load() != who && !c.review() {
 		c.goodbye(packets.ErrNotAuthorized.Code) // a reload came in between
 		return errRefused
@@ -223,8 +225,9 @@ func codeOf(err error) byte {
 }
 
 // join takes the client id's session over from an older connection, or makes
-// one, and answers with the CONNACK.
-func (c *conn) join(pk *packets.Packet, id, assigned string) {
+// one, and answers with the CONNACK. A user who is connected is not thrown off
+// by another.
+func (c *conn) join(pk *packets.Packet, id, assigned string) error {
 	seat := c.b.sit(id)
 	defer c.b.stand(id, seat)
 	seat.attach.Lock()
@@ -232,6 +235,9 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) {
 	s := c.b.sessionOf(seat)
 	if s != nil {
 		if old := s.conn.Load(); old != nil {
+			if s.user != "" && s.user != c.grant.Load().user {
+				return packets.ErrClientIdentifierNotValid
+			}
 			old.takeOver()
 		}
 		if pk.Connect.Clean || !s.allowed(c.grant.Load()) || !s.revive() {
@@ -247,6 +253,7 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) {
 	}
 	c.b.back(s)
 	c.start(pk, s, present, assigned)
+	return nil
 }
 
 // start makes c the connection of its session: from here on everybody may send

@@ -75,3 +75,62 @@ func TestSentMessageOutlivesItsExpiry(t *testing.T) {
 		t.Fatalf("got packet id %d, DUP %v, want %d again", again.PacketID, again.FixedHeader.Dup, id)
 	}
 }
+
+// A named user's client is not thrown off by another user who takes its client
+// id; an anonymous one gives way.
+func TestConnectedClientKeepsItsID(t *testing.T) {
+	hash := cheapHash("pw")
+	path := replaceFile(t, filepath.Join(t.TempDir(), "users.toml"), []byte(entryOf("ann", hash, "#", "#")+entryOf("bob", hash, "#", "#")))
+	b := startBroker(t, Options{}, func(c *Config) { c.Access.UsersFile = path })
+	ann := connect(t, b, "c", user("ann", "pw"))
+	for v, want := range map[byte]byte{4: 2, 5: 0x85} {
+		if got := dial(t, b).connect("c", version(v), user("bob", "pw")).ReasonCode; got != want {
+			t.Errorf("version %d, another user: got %#x, want %#x", v, got, want)
+		}
+		if got := dial(t, b).connect("c", version(v)).ReasonCode; got != want {
+			t.Errorf("version %d, nobody: got %#x, want %#x", v, got, want)
+		}
+	}
+	ann.ping()
+	connect(t, b, "c", user("ann", "pw"))
+	if got := ann.ended(); got != 0x8e {
+		t.Errorf("the same user: got %#x, want 0x8e", got)
+	}
+	nobody := connect(t, b, "d")
+	connect(t, b, "d", user("bob", "pw"))
+	if got := nobody.ended(); got != 0x8e {
+		t.Errorf("taken from nobody: got %#x, want 0x8e", got)
+	}
+}
+
+// A QoS 2 message that is refused when it is sent again frees its packet id:
+// the next message with it is another one.
+func TestRefusedAgainFreesThePacketID(t *testing.T) {
+	hash := cheapHash("pw")
+	path := replaceFile(t, filepath.Join(t.TempDir(), "users.toml"), []byte(entryOf("u", hash, "a", "a")))
+	b := startBroker(t, Options{}, func(c *Config) { c.Access.UsersFile = path })
+	p := connect(t, b, "p", user("u", "pw"), resume(), expiry(100))
+	p.write(publishPacket("a", "x", 2, 1))
+	p.expect(packets.Pubrec)
+	replaceFile(t, path, []byte(entryOf("u", hash, "b", "b")))
+	if err := b.Reload(*b.config()); err != nil {
+		t.Fatal(err)
+	}
+	p.nc.Close()
+	p = connect(t, b, "p", user("u", "pw"), resume(), expiry(100))
+	p.write(publishPacket("a", "x", 2, 1))
+	if got := p.expect(packets.Pubrec).ReasonCode; got != 0x87 {
+		t.Fatalf("got %#x, want 0x87", got)
+	}
+	p.subscribe(sub{filter: "b"})
+	p.write(publishPacket("b", "y", 2, 1))
+	for {
+		pk, err := p.read(patience)
+		if err != nil {
+			t.Fatalf("the next message is taken for the refused one: %v", err)
+		}
+		if pk.FixedHeader.Type == packets.Publish {
+			break
+		}
+	}
+}

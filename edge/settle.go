@@ -74,7 +74,22 @@ func (c *conn) refuse(bt *batch, in *inbound) {
 	case 1:
 		bt.mark(c, c.ack(packets.Puback, in.id, packets.ErrNotAuthorized.Code))
 	case 2:
+		if c.v5 {
+			c.sess.forget(c, in.id)
+		}
 		bt.mark(c, c.ack(packets.Pubrec, in.id, packets.ErrNotAuthorized.Code))
+	}
+}
+
+// forget ends an exchange that was begun when it was allowed: its client takes
+// the packet id for free now.
+func (s *session) forget(c *conn, id uint16) {
+	s.mu.Lock()
+	e := s.in2[id]
+	delete(s.in2, id)
+	s.mu.Unlock()
+	if e != nil && e.gen == c.gen {
+		c.freed()
 	}
 }
 
