@@ -382,3 +382,24 @@ func TestHalfOpen(t *testing.T) {
 	}
 	until(t, "all are gone", func() bool { return b.Stats().Connections == 0 })
 }
+
+// One client cannot make its session remember filters without end.
+func TestFiltersAreBoundedInBytes(t *testing.T) {
+	b := startBroker(t, Options{})
+	p := connect(t, b, "p")
+	refused := 0
+	for i := range 100 {
+		if got := p.subscribe(sub{filter: fmt.Sprint(i, strings.Repeat("x", 60_000))}); got[0] == 0x97 {
+			refused++
+		}
+	}
+	if got := (100 - refused) * 60_000; got > 4<<20 {
+		t.Fatalf("got %d bytes of filters, want 4 MiB at most", got)
+	}
+	if got := p.unsubscribe("0" + strings.Repeat("x", 60_000)); got[0] != 0 {
+		t.Fatalf("unsubscribe: got %#x", got[0])
+	}
+	if got := p.subscribe(sub{filter: strings.Repeat("y", 50_000)}); got[0] != 0 {
+		t.Fatalf("there is room again: got %#x", got[0])
+	}
+}

@@ -24,6 +24,7 @@ type session struct {
 	dead   bool       // the session has ended
 	gen    uint32     // of the last connection
 	subs   map[string]*subscription
+	texts  int // bytes of their filters
 	out    outbox
 	window int // deliveries in flight allowed at a time
 	in2    map[uint16]*exchange

@@ -72,6 +72,10 @@ func (c *conn) newSubscription(f *packets.Subscription) (*subscription, byte, er
 	return sub, 0, nil
 }
 
+// filterShare is how long the filters of a session may be, in bytes for each
+// subscription it may have; 64 KiB, the longest one, always may.
+const filterShare = 1 << 10
+
 // keep enters sub into the session, unless it may not have it or has too many;
 // may is read under the lock, so that a reload which takes it back finds sub
 // here or is found by it.
@@ -83,11 +87,14 @@ func (s *session) keep(sub *subscription, may *atomic.Pointer[grant], most int) 
 	case !may.Load().maySubscribe(sub.filter):
 		s.b.stats.denied.Add(1)
 		return false, packets.ErrNotAuthorized.Code
-	case s.dead || !had && len(s.subs) >= most:
+	case s.dead || !had && (len(s.subs) >= most || s.texts+len(sub.filter) > max(most*filterShare, 1<<16)):
 		return false, packets.ErrQuotaExceeded.Code
 	}
 	if s.subs == nil {
 		s.subs = map[string]*subscription{}
+	}
+	if !had {
+		s.texts += len(sub.filter)
 	}
 	s.subs[sub.filter] = sub
 	return !had, 0
@@ -103,7 +110,10 @@ func (c *conn) unsubscribe(body []byte) error {
 	for _, f := range pk.Filters {
 		c.sess.mu.Lock()
 		_, had := c.sess.subs[f.Filter]
-		delete(c.sess.subs, f.Filter)
+		if had {
+			c.sess.texts -= len(f.Filter)
+			delete(c.sess.subs, f.Filter)
+		}
 		c.sess.mu.Unlock()
 		if !had {
 			reasons = append(reasons, packets.CodeNoSubscriptionExisted.Code)
