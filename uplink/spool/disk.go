@@ -331,8 +331,10 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 	if d.active == f {
 		d.active = nil
 	}
-	d.tries[f.number]++
-	rep, written, err := rewrite(f.path, copied+".tmp", d.open, d.tries[f.number] <= patience, d.committed(f, keep))
+	rep, written, err := rewrite(f.path, copied+".tmp", d.open, d.tries[f.number] < patience, d.committed(f, keep))
+	if errors.Is(err, errDisk) {
+		d.tries[f.number]++
+	}
 	if err == nil {
 		err = errors.Join(os.Rename(copied+".tmp", copied), syncDir(d.dir))
 	}
