@@ -14,6 +14,8 @@ const (
 	batchBytes  = 4 << 20 // of rows in one transaction
 	lingerAfter = 2 * time.Second
 	lingerBytes = 64 << 10 // what a crash may send again rather than cost a commit
+
+	crampedAgain = time.Minute // a copy that finds no room is wear for nothing
 )
 
 // write is the committer's: it sets damaged files aside, removes drained ones
@@ -285,7 +287,7 @@ func (s *Spool) tend() (written int64, err error) {
 		at[st.key] = seq
 	}
 	for _, f := range files {
-		if !f.damaged.Load() || time.Now().Before(s.rescueAt) {
+		if !f.damaged.Load() || s.disk.drained(f, at) || time.Now().Before(s.rescueAt) {
 			continue
 		}
 		n, e := s.rescue(f, func(r *row) bool { return r.seq >= at[r.stream] })
@@ -340,11 +342,14 @@ func (s *Spool) rescue(f *file, keep func(*row) bool) (int64, error) {
 	}
 	if err != nil {
 		s.rescueAt = time.Now().Add(loadAgain)
+		if noRoom(err) {
+			s.rescueAt = time.Now().Add(crampedAgain)
+			f.cramped.Store(true)
+			s.readyAll()
+		}
 		return written, fmt.Errorf("set %s aside: %w", f.path, err)
 	}
 	s.log.Error("damaged spool file was set aside; its intact rows are saved", "file", f.path, "rows", rep.Rows)
-	for i := range s.links {
-		s.opt.Ready(i)
-	}
+	s.readyAll()
 	return written, nil
 }

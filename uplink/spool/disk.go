@@ -203,13 +203,8 @@ func (d *disk) read(k streamKey, from, to uint64, limit int) (rows []row, next u
 		if p.span.first >= bound {
 			continue
 		}
-		if !p.f.damaged.Load() {
-			err := d.count(k, p)
-			var got []row
-			end := bound
-			if err == nil {
-				got, end, err = p.rows(k, from, bound, limit)
-			}
+		if !p.f.damaged.Load() || p.f.cramped.Load() {
+			got, end, err := d.rows(k, p, from, bound, limit)
 			if err == nil {
 				rows, bound = append(rows, got...), end
 				continue
@@ -259,6 +254,17 @@ func (d *disk) count(k streamKey, p part) error {
 	}
 	d.mu.Unlock()
 	return nil
+}
+
+// rows reads from one file, through bbolt if that can be.
+func (d *disk) rows(k streamKey, p part, from, bound uint64, limit int) ([]row, uint64, error) {
+	if p.f.cramped.Load() {
+		return p.intact(k, from, bound, limit)
+	}
+	if err := d.count(k, p); err != nil {
+		return nil, from, err
+	}
+	return p.rows(k, from, bound, limit)
 }
 
 // rows reads from one file; end is the bound, or less when limit was reached.
@@ -350,6 +356,7 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 	}
 	err = errors.Join(err, os.Rename(copied, f.path), syncDir(d.dir))
 	f.damaged.Store(false)
+	f.cramped.Store(false)
 	f.size.Store(f.fileSize())
 	spans := make(map[streamKey]*span)
 	for _, s := range rep.Streams {

@@ -52,7 +52,8 @@
 // start every file is checked by a child process, and reads at run time are
 // guarded. A damaged file is renamed to NAME.corrupt-TIME (the newest four are
 // kept) and its intact rows, found page by page with plain reads, take its
-// place under its number, before all newer ones.
+// place under its number, before all newer ones. On a card without room for
+// them they are read where they are, until they have drained.
 //
 // # Layouts
 //

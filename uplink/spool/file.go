@@ -26,6 +26,7 @@ type file struct {
 
 	thinned uint8        // classes whose waiting rows were dropped, a bit each; the committer's
 	damaged atomic.Bool  // found while reading: to be set aside
+	cramped atomic.Bool  // damaged, and no room for a copy of its rows: they are read where they are
 	size    atomic.Int64 // bytes in use
 	used    atomic.Int64 // unix seconds of the last read
 

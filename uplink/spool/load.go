@@ -124,10 +124,17 @@ func (s *Spool) survey(ctx context.Context) ([]Report, error) {
 			var written int64
 			rep, written, err = s.disk.replace(f, true, func(*row) bool { return true })
 			s.opt.Budget.Spend(written)
+			if noRoom(err) {
+				f.damaged.Store(true)
+				f.cramped.Store(true)
+				rep, err = intact(f.path)
+			}
 			if err != nil {
 				return nil, err
 			}
-			s.log.Error("damaged spool file was set aside; its intact rows are saved", "file", f.path, "rows", rep.Rows)
+			if !f.cramped.Load() {
+				s.log.Error("damaged spool file was set aside; its intact rows are saved", "file", f.path, "rows", rep.Rows)
+			}
 		}
 		f.spans = make(map[streamKey]*span)
 		for _, st := range rep.Streams {
@@ -297,6 +304,9 @@ func (s *Spool) takeStock(reports []Report, cursors map[streamKey]uint64) map[st
 // stays counted, which delays a topic but never reorders it.
 func (s *Spool) deduct(k *stock, f *file, key streamKey, cursor, last uint64) {
 	visit := func(f *file, from uint64, row func(seq uint64, value []byte)) {
+		if f.damaged.Load() {
+			return
+		}
 		err := f.read(key, from, func(seq uint64, value []byte) bool {
 			if seq >= cursor && seq > last {
 				return false

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // place is where an intact row lies in a file.
@@ -44,6 +46,83 @@ func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows 
 	})
 	rows = slices.CompactFunc(rows, func(a, b place) bool { return a.stream == b.stream && a.seq == b.seq })
 	return keys, rows, cursors, unreadable
+}
+
+// noRoom says whether the card is full.
+func noRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// visit calls row for what find finds in the file at path, until it returns
+// false. A page that the disk does not give is an error before the first call.
+func visit(path string, keep func(*row) bool, row func(*row) bool) (map[streamKey]mark, error) {
+	src, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	info, err := src.Stat()
+	if err != nil {
+		return nil, err
+	}
+	_, places, cursors, unreadable := find(src, info.Size(), keep)
+	if unreadable > 0 {
+		return nil, fmt.Errorf("%w: %d pages of %s", errDisk, unreadable, path)
+	}
+	for _, p := range places {
+		r, err := p.read(src)
+		if err != nil {
+			return nil, fmt.Errorf("read %s again: %w", path, err)
+		}
+		if !row(&r) {
+			break
+		}
+	}
+	return cursors, nil
+}
+
+func (p place) read(src *os.File) (r row, err error) {
+	b := make([]byte, p.length)
+	if _, err := src.ReadAt(b, p.offset); err != nil {
+		return r, err
+	}
+	return r, parseRow(b, &r)
+}
+
+// intact reports what rewrite would save of the file at path.
+func intact(path string) (Report, error) {
+	rep := Report{Path: path}
+	sum := newSummary(&rep)
+	cursors, err := visit(path, func(*row) bool { return true }, func(r *row) bool {
+		sum.count(r)
+		return true
+	})
+	for key, m := range cursors {
+		sum.cursor(cursor{key, m})
+	}
+	sum.finish()
+	return rep, err
+}
+
+// intact is rows for a damaged file of which there is no copy. Each call looks
+// through the whole file.
+func (p part) intact(k streamKey, from, bound uint64, limit int) (rows []row, end uint64, err error) {
+	p.f.use.RLock() // the file may be replaced after all
+	defer p.f.use.RUnlock()
+	end = bound
+	size := 0
+	_, err = visit(p.f.path, func(r *row) bool {
+		return r.stream == k && r.seq >= from && r.seq < bound && r.seq <= p.span.last
+	}, func(r *row) bool {
+		if len(rows) == limit || size > 0 && size+messageSize(&r.msg) > readBytes {
+			end = r.seq
+			return false
+		}
+		rows = append(rows, *r)
+		size += messageSize(&r.msg)
+		return true
+	})
+	return rows, end, err
 }
 
 const salvageBatch = 1 << 20 // bytes of rows a transaction
