@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"net"
@@ -36,7 +37,7 @@ type Options struct {
 	Checker []string
 
 	// Forward hands an accepted message to the uplinks; it may be nil. It never
-	// blocks. false: no route; the message is acknowledged at once and the
+	// blocks, and publishes nothing itself. false: no route; the message is acknowledged at once and the
 	// ticket forgotten. true: the ticket is settled exactly once, from any
 	// goroutine, possibly before Forward returns.
 	Forward func(m *Message, t Ticket) bool
@@ -53,7 +54,8 @@ type Broker struct {
 	routes routes
 	store  *store // nil: memory only
 
-	retaining sync.Mutex // makes one step of a change in the trie and in the store
+	retaining [64]sync.Mutex // by topic: all that is done with a retained message is one step
+	seed      maphash.Seed
 
 	stats counters
 
@@ -92,6 +94,7 @@ func New(cfg Config, opt Options) (*Broker, error) {
 		absent:   map[*session]struct{}{},
 		conns:    map[*conn]struct{}{},
 		perAddr:  map[string]int{},
+		seed:     maphash.MakeSeed(),
 	}
 	b.routes = routes{trie: &b.trie, m: map[string]*route{}}
 	who, err := newAccess(cfg.Access, nil)

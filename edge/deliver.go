@@ -1,5 +1,10 @@
 package edge
 
+import (
+	"hash/maphash"
+	"sync"
+)
+
 // deliver sends m to everyone who subscribed to it. from is the publisher's
 // session, nil for the gateway itself. w counts the deliveries that a ticket
 // waits for; it may be nil. It returns how many sessions m was for.
@@ -37,11 +42,16 @@ func (b *Broker) deliverTo(bt *batch, s *session, m *Message, f *form, w *waiter
 	}
 }
 
-// retain keeps m for later subscribers, in memory and on disk.
+// retention returns the lock under which a topic's retained message is replaced,
+// delivered and handed to the uplink, so that all have the same one last.
+func (b *Broker) retention(topic string) *sync.Mutex {
+	return &b.retaining[maphash.String(b.seed, topic)%uint64(len(b.retaining))]
+}
+
+// retain keeps m for later subscribers, in memory and on disk. The topic's
+// retention is held.
 func (b *Broker) retain(m *Message) {
 	limits := &b.config().Limits
-	b.retaining.Lock()
-	defer b.retaining.Unlock()
 	if !b.trie.retain(m, limits.Retained, int64(limits.RetainedBytes)) {
 		b.stats.droppedRetained.Add(1)
 		gone := *m

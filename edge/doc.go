@@ -38,9 +38,10 @@
 //
 // # Locks
 //
-// In this order: seat.attach, Broker.mu, session.mu, conn.mu. The trie's and the
-// route cache's locks are taken last, and never around another. Nothing blocks
-// and no callback runs under session.mu or conn.mu.
+// In this order: seat.attach, Broker.mu, Broker.retaining, session.mu, conn.mu.
+// The trie's and the route cache's locks are taken last, and never around
+// another. Nothing blocks and no callback runs under session.mu or conn.mu.
+// Under Broker.retaining only Forward is called, which publishes nothing itself.
 //
 // # Caveats
 //

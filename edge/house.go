@@ -150,8 +150,9 @@ func (b *Broker) dropExpired() {
 
 // dropRetained drops m, unless another message has taken its place.
 func (b *Broker) dropRetained(m *Message) {
-	b.retaining.Lock()
-	defer b.retaining.Unlock()
+	one := b.retention(m.Topic)
+	one.Lock()
+	defer one.Unlock()
 	gone := *m
 	gone.Payload = nil
 	if b.trie.replace(m, &gone) && b.store != nil {

@@ -9,15 +9,16 @@ import (
 // Publish delivers a message of the gateway itself to local subscribers, and
 // retains it when it says so; it does not go to the uplink. t is settled when
 // every session it was for has it: acknowledged by the client, or waiting in
-// the session; never, when a stop comes first. Publish may pause for a subscriber that is slow, never for one
-// that is stuck. Flush ends a batch of calls.
+// the session; never, when a stop comes first. Publish may pause for a
+// subscriber that is slow, never for one that is stuck. Flush ends a batch of
+// calls.
 func (b *Broker) Publish(m *Message, t Ticket) {
 	var w *waiter
 	if t.Owner != nil && m.QoS > 0 {
 		w = &waiter{t: t}
 		w.n.Store(1)
 	}
-	b.inside(m, w)
+	b.inside(m, w, nil)
 	if w != nil {
 		w.done()
 	} else if t.Owner != nil {
@@ -28,14 +29,15 @@ func (b *Broker) Publish(m *Message, t Ticket) {
 // Submit accepts a message like a device's PUBLISH: it is delivered locally and
 // handed to the uplink, which settles t. Flush ends a batch of calls.
 func (b *Broker) Submit(m *Message, t Ticket) {
-	if (!b.inside(m, nil) || !b.forward(m, t)) && t.Owner != nil {
+	if !b.inside(m, nil, &t) && t.Owner != nil {
 		t.Owner.Settle(t.ID, 0)
 	}
 }
 
-// inside delivers a message that no connection brought. It returns false when
-// the topic is not valid.
-func (b *Broker) inside(m *Message, w *waiter) bool {
+// inside delivers a message that no connection brought, and hands it to the
+// uplink with the ticket up, unless that is nil. It returns whether the uplink
+// took it.
+func (b *Broker) inside(m *Message, w *waiter, up *Ticket) (forwarded bool) {
 	rt := b.routes.lookup([]byte(m.Topic), nil)
 	if rt == nil {
 		b.stats.droppedInvalid.Add(1)
@@ -43,18 +45,26 @@ func (b *Broker) inside(m *Message, w *waiter) bool {
 	}
 	bt := newBatch(b)
 	bt.received++
-	if m.Retain {
-		b.retain(m)
-		rt = b.routes.lookup([]byte(m.Topic), rt)
-	}
-	b.deliver(bt, m, rt, nil, w)
+	forwarded = b.spread(bt, m, rt, w, up)
 	if len(bt.full) == 0 {
 		b.collect(bt)
 	} else {
 		b.Flush()
 	}
 	bt.settle(nil)
-	return true
+	return forwarded
+}
+
+func (b *Broker) spread(bt *batch, m *Message, rt *route, w *waiter, up *Ticket) (forwarded bool) {
+	if m.Retain {
+		one := b.retention(m.Topic)
+		one.Lock()
+		defer one.Unlock()
+		b.retain(m)
+		rt = b.routes.lookup([]byte(m.Topic), rt)
+	}
+	b.deliver(bt, m, rt, nil, w)
+	return up != nil && b.forward(m, *up)
 }
 
 func (b *Broker) forward(m *Message, t Ticket) bool {
@@ -141,6 +151,9 @@ func (c *conn) publish(first byte, body []byte) error {
 // was, and whether the uplink took the ticket. m's topic is valid.
 func (b *Broker) accepted(bt *batch, m *Message, name []byte, memo *route, from *session, t Ticket) (n int, forwarded bool) {
 	if m.Retain {
+		one := b.retention(m.Topic)
+		one.Lock()
+		defer one.Unlock()
 		b.retain(m)
 	}
 	// The route is looked up only now: who subscribed since must not miss
