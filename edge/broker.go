@@ -37,9 +37,9 @@ type Options struct {
 	Checker []string
 
 	// Forward hands an accepted message to the uplinks; it may be nil. It never
-	// blocks, and publishes nothing itself. false: no route; the message is acknowledged at once and the
-	// ticket forgotten. true: the ticket is settled exactly once, from any
-	// goroutine, possibly before Forward returns.
+	// blocks, and publishes nothing itself. false: no route; the message is
+	// acknowledged at once and the ticket forgotten. true: the ticket is settled
+	// exactly once, from any goroutine, possibly before Forward returns.
 	Forward func(m *Message, t Ticket) bool
 }
 
