@@ -368,6 +368,27 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
+// A message of the largest packet that may be configured makes a page that is
+// longer than a file is meant to be.
+func TestLargeRow(t *testing.T) {
+	s := byHand(t, t.TempDir(), 1, nil)
+	m := numbered("t", 0)
+	m.Payload = append(m.Payload, make([]byte, 33<<20)...)
+	s.Push(0, Normal, m, Ticket{})
+	mustWrite(t, s)
+	if err := s.shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	path := s.disk.path(1, suffixFile)
+	if rep, err := Check(path); err != nil || rep.Rows != 1 {
+		t.Errorf("got %d rows, %v, want 1", rep.Rows, err)
+	}
+	rep, _, err := rewrite(path, path+".copy", os.OpenFile, true, func(*row) bool { return true })
+	if err != nil || rep.Rows != 1 {
+		t.Errorf("salvaged %d rows, %v, want 1", rep.Rows, err)
+	}
+}
+
 // TestRepair starts after crashes in the middle of replacing a file.
 func TestRepair(t *testing.T) {
 	p := makeSample(t)

@@ -12,17 +12,16 @@ import (
 // that no damage can make it fault, panic or run for ever. bbolt itself trusts
 // what it maps. Layout: bbolt v1.5 internal/common; numbers little-endian.
 const (
-	pageSize     = 4096
-	pageHead     = 16 // id u64, flags u16, count u16, overflow u32
-	itemHead     = 16 // leaf: flags, pos, ksize, vsize u32; branch: pos, ksize u32, page u64
-	bucketHead   = 16 // root page u64 (0: the page follows inline), sequence u64
-	flagBranch   = 0x01
-	flagLeaf     = 0x02
-	itemBucket   = 0x01
-	boltMagic    = 0xED0CDAED
-	boltVersion  = 2
-	maxPageBytes = 32 << 20 // of one page with its overflow pages
-	maxDepth     = 16
+	pageSize    = 4096
+	pageHead    = 16 // id u64, flags u16, count u16, overflow u32
+	itemHead    = 16 // leaf: flags, pos, ksize, vsize u32; branch: pos, ksize u32, page u64
+	bucketHead  = 16 // root page u64 (0: the page follows inline), sequence u64
+	flagBranch  = 0x01
+	flagLeaf    = 0x02
+	itemBucket  = 0x01
+	boltMagic   = 0xED0CDAED
+	boltVersion = 2
+	maxDepth    = 16
 )
 
 // errDisk says that the disk did not give a page, which may be better later.
@@ -55,8 +54,7 @@ func readPage(r io.ReaderAt, size int64, id uint64) (page, error) {
 	if p.overflow == 0 || p.flags != flagLeaf && p.flags != flagBranch {
 		return p, nil
 	}
-	whole := min((int64(p.overflow)+1)*pageSize, size-off, maxPageBytes)
-	b := make([]byte, whole)
+	b := make([]byte, min((int64(p.overflow)+1)*pageSize, size-off))
 	if _, err := r.ReadAt(b, off); err != nil {
 		return page{}, fmt.Errorf("%w: page %d: %w", errDisk, id, err)
 	}
