@@ -253,8 +253,11 @@ func (s *salvager) buckets(p rawPage, depth int) bool {
 		if key == nil {
 			return false
 		}
-		if flags&bucketFlag == 0 || string(key) != string(retainedBucket) || len(value) < 16 {
+		if flags&bucketFlag == 0 || string(key) != string(retainedBucket) {
 			continue
+		}
+		if len(value) < 16 {
+			return false
 		}
 		if root := binary.LittleEndian.Uint64(value); root != 0 {
 			return s.walk(root, true, depth+1)

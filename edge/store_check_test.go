@@ -179,6 +179,27 @@ func TestDamagedFilesDoNotFillTheCard(t *testing.T) {
 	}
 }
 
+// Without the head of its bucket no row is reached from the root.
+func TestSalvageWithoutBucket(t *testing.T) {
+	path := filepath.Join(filled(t, 300, 100), "edge.db")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for item := 16; item < len(b); item += dbPageSize { // the first of every page
+		if bytes.HasPrefix(b[item+16:], retainedBucket) {
+			binary.LittleEndian.PutUint32(b[item+12:], 8) // bytes of its value
+		}
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	if err := salvage(path, func(*Message) { got++ }); err != nil || got != 300 {
+		t.Errorf("got %d rows, %v, want 300", got, err)
+	}
+}
+
 // A check that cannot be made is no reason to set a good file aside.
 func TestCheckerThatCannotRun(t *testing.T) {
 	dir := filled(t, 10, 10)
