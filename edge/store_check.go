@@ -1,18 +1,18 @@
 package edge
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"tidegate/internal/boltpage"
 )
 
-const dbPageSize = 4096 // bytes, whatever the machine's pages: a commit of 16 KiB pages costs 60 KiB
+const dbPageSize = boltpage.Size
 
 var retainedBucket = []byte("retained")
 
@@ -101,15 +101,12 @@ func salvage(path string, keep func(*Message)) error {
 	if err != nil {
 		return err
 	}
-	s := &salvager{f: f, pages: uint64(info.Size() / dbPageSize), seen: map[uint64]bool{}, best: map[string]savedRow{}}
+	s := &salvager{f: f, pages: uint64(info.Size() / dbPageSize), seen: map[uint64]bool{}, best: map[string]savedRow{}, trusted: true}
 	s.now, s.synchronised = systemClock()
-	if root, ok := s.root(); !ok || !s.walk(root, false, 0) {
+	newest, _ := boltpage.Newest(f, info.Size()) // one whole meta will do
+	if !s.walk(newest.Root, false, 0) {
 		s.trusted = false
-		for id := range s.pages {
-			if p := s.page(id); p != nil && p.leaf() {
-				s.rows(p)
-			}
-		}
+		boltpage.Scan(f, info.Size(), func(p boltpage.Page) { s.rows(p) })
 	}
 	for _, row := range s.best {
 		if row.m != nil {
@@ -135,146 +132,63 @@ type savedRow struct {
 	trusted bool
 }
 
-// rawPage is a page with its overflow, as bytes: id 8, flags 2, count 2,
-// overflow 4, then elements of 16 bytes.
-type rawPage []byte
-
-const (
-	pageHead   = 16
-	elemSize   = 16
-	branchFlag = 1
-	leafFlag   = 2
-	bucketFlag = 1
-)
-
-func (p rawPage) flags() uint16 { return binary.LittleEndian.Uint16(p[8:]) }
-func (p rawPage) count() int    { return int(binary.LittleEndian.Uint16(p[10:])) }
-func (p rawPage) leaf() bool    { return p.flags() == leafFlag }
-
-// elem returns the bytes of element i, nil when it is not all in the page.
-func (p rawPage) elem(i int) []byte {
-	at := pageHead + i*elemSize
-	if at+elemSize > len(p) {
-		return nil
-	}
-	return p[at:]
-}
-
-// item returns flags, key and value of a leaf's element.
-func (p rawPage) item(i int) (flags uint32, key, value []byte) {
-	e := p.elem(i)
-	if e == nil {
-		return 0, nil, nil
-	}
-	flags = binary.LittleEndian.Uint32(e)
-	pos, k, v := uint64(binary.LittleEndian.Uint32(e[4:])), uint64(binary.LittleEndian.Uint32(e[8:])), uint64(binary.LittleEndian.Uint32(e[12:]))
-	if pos+k+v > uint64(len(e)) {
-		return 0, nil, nil
-	}
-	return flags, e[pos : pos+k], e[pos+k : pos+k+v]
-}
-
-// page reads a page that says that it is id; nil when it does not.
-func (s *salvager) page(id uint64) rawPage {
-	head := make([]byte, pageHead)
-	if id >= s.pages {
-		return nil
-	}
-	if _, err := s.f.ReadAt(head, int64(id)*dbPageSize); err != nil || binary.LittleEndian.Uint64(head) != id {
-		return nil
-	}
-	more := uint64(binary.LittleEndian.Uint32(head[12:]))
-	if more >= s.pages-id {
-		return nil
-	}
-	p := make(rawPage, (1+more)*dbPageSize)
-	if _, err := s.f.ReadAt(p, int64(id)*dbPageSize); err != nil {
-		return nil
-	}
-	return p
-}
-
-// root returns the root page that the newest whole meta page names.
-func (s *salvager) root() (root uint64, ok bool) {
-	var newest uint64
-	b := make([]byte, 80)
-	for id := range int64(2) {
-		if _, err := s.f.ReadAt(b, id*dbPageSize); err != nil {
-			continue
-		}
-		sum := fnv.New64a()
-		meta := b[pageHead:]
-		sum.Write(meta[:56])
-		if binary.LittleEndian.Uint64(meta[56:]) != sum.Sum64() || binary.LittleEndian.Uint32(meta[8:]) != dbPageSize {
-			continue
-		}
-		if txid := binary.LittleEndian.Uint64(meta[48:]); !ok || txid > newest {
-			newest, root, ok = txid, binary.LittleEndian.Uint64(meta[16:]), true
-		}
-	}
-	s.trusted = true
-	return root, ok
+// page reads a page that says that it is id and stands whole in the file.
+func (s *salvager) page(id uint64) (p boltpage.Page, ok bool) {
+	p, err := boltpage.Read(s.f, int64(s.pages)*dbPageSize, id)
+	return p, err == nil && p.ID == id && uint64(p.Overflow) < s.pages-id
 }
 
 // walk reads the tree below a page: the bucket of buckets, and in it the one
 // of rows. It returns whether all of it was readable.
 func (s *salvager) walk(id uint64, inside bool, depth int) bool {
-	if s.seen[id] || depth > 40 {
+	if id < 2 || s.seen[id] || depth > 40 {
 		return false
 	}
 	s.seen[id] = true
-	p := s.page(id)
-	if p == nil {
+	p, ok := s.page(id)
+	switch {
+	case !ok:
 		return false
-	}
-	if p.leaf() {
-		if inside {
-			return s.rows(p)
+	case p.Flags == boltpage.Branch:
+		whole := true
+		for i := range p.Count {
+			_, child, _ := p.Child(i)
+			whole = s.walk(child, inside, depth+1) && whole
 		}
-		return s.buckets(p, depth)
-	}
-	if p.flags() != branchFlag {
+		return whole
+	case p.Flags != boltpage.Leaf:
 		return false
+	case inside:
+		return s.rows(p)
 	}
-	whole := true
-	for i := range p.count() {
-		e := p.elem(i)
-		if e == nil {
-			return false
-		}
-		whole = s.walk(binary.LittleEndian.Uint64(e[8:]), inside, depth+1) && whole
-	}
-	return whole
+	return s.buckets(p, depth)
 }
 
-func (s *salvager) buckets(p rawPage, depth int) bool {
-	for i := range p.count() {
-		flags, key, value := p.item(i)
-		if key == nil {
+func (s *salvager) buckets(p boltpage.Page, depth int) bool {
+	for i := range p.Count {
+		flags, key, value, ok := p.Item(i)
+		if !ok {
 			return false
 		}
-		if flags&bucketFlag == 0 || string(key) != string(retainedBucket) {
+		if flags&boltpage.BucketItem == 0 || string(key) != string(retainedBucket) {
 			continue
 		}
-		if len(value) < 16 {
-			return false
+		b, err := boltpage.ParseBucket(value)
+		if err == nil && b.Root != 0 {
+			return s.walk(b.Root, true, depth+1)
 		}
-		if root := binary.LittleEndian.Uint64(value); root != 0 {
-			return s.walk(root, true, depth+1)
-		}
-		inline := rawPage(value[16:]) // a small bucket lives in its parent's page
-		return len(inline) >= pageHead && inline.leaf() && s.rows(inline)
+		return err == nil && b.Inline.Flags == boltpage.Leaf && s.rows(b.Inline)
 	}
 	return true
 }
 
 // rows keeps the whole rows of a leaf and returns whether all were whole.
-func (s *salvager) rows(p rawPage) bool {
+func (s *salvager) rows(p boltpage.Page) bool {
 	whole := true
-	for i := range p.count() {
-		_, key, value := p.item(i)
+	for i := range p.Count {
+		_, key, value, ok := p.Item(i)
 		m, commit, err := decodeRow(key, value, s.now, s.synchronised)
-		if key == nil || err != nil {
+		if !ok || err != nil {
 			whole = false
 			continue
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidegate/internal/boltpage"
 )
 
 // TestCheckStore is the checking child process when asked to be.
@@ -39,7 +41,7 @@ func TestCheckStore(t *testing.T) {
 
 // filled returns a directory with an edge.db of n rows t/<i>=<i>... that was
 // not closed cleanly.
-func filled(t *testing.T, n, size int) string {
+func filled(t testing.TB, n, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	s := storeIn(t, dir)
@@ -234,27 +236,13 @@ func FuzzDecodeRow(f *testing.F) {
 }
 
 func FuzzSalvage(f *testing.F) {
-	dir := f.TempDir()
-	s, err := openStore(dir, time.Second, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := s.load(func(*Message) {}); err != nil {
-		f.Fatal(err)
-	}
-	for i := range 3 {
-		s.retain(retained(fmt.Sprint("t/", i), "v"))
-	}
-	if _, err := s.write(); err != nil {
-		f.Fatal(err)
-	}
-	s.close()
-	whole, err := os.ReadFile(s.path)
+	dir := filled(f, 3, 1)
+	whole, err := os.ReadFile(filepath.Join(dir, "edge.db"))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(uint32(0), uint64(0), uint32(1<<31), uint64(1))
-	f.Add(uint32(3*dbPageSize+8), uint64(1)<<32|leafFlag, uint32(3*dbPageSize+16), uint64(1<<63))
+	f.Add(uint32(3*dbPageSize+8), uint64(1)<<32|uint64(boltpage.Leaf), uint32(3*dbPageSize+16), uint64(1<<63))
 	path := filepath.Join(dir, "damaged")
 	f.Fuzz(func(t *testing.T, at1 uint32, word1 uint64, at2 uint32, word2 uint64) {
 		file := bytes.Clone(whole)

@@ -20,7 +20,7 @@ import (
 )
 
 // storeIn opens the store of a directory for a test that calls write itself.
-func storeIn(t *testing.T, dir string) *store {
+func storeIn(t testing.TB, dir string) *store {
 	t.Helper()
 	s, err := openStore(dir, time.Second, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -32,7 +32,7 @@ func storeIn(t *testing.T, dir string) *store {
 }
 
 // childChecker is this test binary, made to call CheckStore.
-func childChecker(t *testing.T) []string {
+func childChecker(t testing.TB) []string {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -42,7 +42,7 @@ func childChecker(t *testing.T) []string {
 }
 
 // content loads a store and returns what it holds, topic=payload.
-func content(t *testing.T, s *store) []string {
+func content(t testing.TB, s *store) []string {
 	t.Helper()
 	var all []string
 	if err := s.load(func(m *Message) { all = append(all, m.Topic+"="+string(m.Payload)) }); err != nil {
@@ -63,7 +63,7 @@ func retained(topic, payload string) *Message {
 	return &Message{Topic: topic, Payload: []byte(payload), Retain: true, QoS: 1, From: "dev", Accepted: time.Now()}
 }
 
-func mustWrite(t *testing.T, s *store) int64 {
+func mustWrite(t testing.TB, s *store) int64 {
 	t.Helper()
 	n, err := s.write()
 	if err != nil {

@@ -36,7 +36,7 @@ var rules = []rule{
 	{folder: "edge", ours: []string{"internal"}, theirs: []string{"github.com/mochi-mqtt/server", "go.etcd.io/bbolt", "golang.org/x/crypto", "golang.org/x/sys", "github.com/pelletier/go-toml"}, tests: []string{"github.com/eclipse/paho.golang"}},
 	{folder: "uplink", ours: []string{"internal"}, theirs: []string{"github.com/eclipse/paho.golang", "go.etcd.io/bbolt", "golang.org/x/sys"}, tests: []string{"github.com/mochi-mqtt/server"}},
 	{folder: "hw", ours: []string{"internal"}, theirs: []string{"periph.io/x/conn", "periph.io/x/host"}},
-	{folder: "internal"},
+	{folder: "internal", tests: []string{"go.etcd.io/bbolt"}},
 	{folder: "build/arch"},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }

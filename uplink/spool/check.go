@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"tidegate/internal/boltpage"
 )
 
 // ErrDamaged says that a spool file cannot be trusted as it is; what is intact
@@ -67,6 +69,8 @@ func (r *StreamReport) oldest() stamp {
 }
 func (r *CursorReport) key() streamKey { return streamKey{r.Layout, r.Links, r.Link, r.Class} }
 
+const pageSize = boltpage.Size
+
 var cursorBucket = []byte("cursor")
 
 // Check reads all of the spool file at path, first by itself and then through
@@ -89,8 +93,7 @@ func Check(path string) (Report, error) {
 	}
 	rep.Bytes = info.Size()
 	sum := newSummary(&rep)
-	t := tree{r: f, size: rep.Bytes, row: sum.row, bucket: sum.bucket}
-	err = t.walk()
+	err = boltpage.Walk(f, rep.Bytes, sum.row, sum.bucket)
 	if err == nil {
 		err = crossCheck(path, rep.Rows)
 	}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tidegate/internal/boltpage"
 )
 
 const checkArg = "check-spool-file"
@@ -94,20 +96,16 @@ func (p *sample) survey(t *testing.T, name string) {
 	}
 	defer f.Close()
 	info, _ := f.Stat()
-	for id := uint64(2); id < uint64(info.Size()/pageSize); id++ {
-		pg, err := readPage(f, info.Size(), id)
-		if err != nil || pg.flags != flagLeaf || pg.id != id {
-			continue
-		}
-		at := int64(id) * pageSize
-		scanLeaf(pg, at, 0, func(value []byte, _ int64) {
+	boltpage.Scan(f, info.Size(), func(pg boltpage.Page) {
+		at := int64(pg.ID) * pageSize
+		pg.Rows(func(_, value []byte, _ int64) {
 			var r row
 			if parseRow(value, &r) == nil {
 				n := number(&Entry{Msg: &r.msg})
-				p.homes[n] = append(p.homes[n], location{filepath.Base(name), at, at + int64(len(pg.b))})
+				p.homes[n] = append(p.homes[n], location{filepath.Base(name), at, at + int64(len(pg.Data))})
 			}
 		})
-	}
+	})
 }
 
 // harm is a range of a file that was damaged.
@@ -289,16 +287,16 @@ func TestHiddenRows(t *testing.T) {
 	}
 	hidden := false
 	for at := 2 * pageSize; at+pageSize <= len(b); at += pageSize {
-		p := parsePage(b[at : at+pageSize])
-		if p.flags != flagBranch || p.count < 4 || int(p.id) != at/pageSize {
+		p := boltpage.Parse(b[at : at+pageSize])
+		if p.Flags != boltpage.Branch || p.Count < 4 || int(p.ID) != at/pageSize {
 			continue
 		}
-		for i := 1; i < p.count-1; i++ {
-			h := p.b[pageHead+i*itemHead:]
-			copy(h[:itemHead], h[itemHead:2*itemHead])
-			binary.LittleEndian.PutUint32(h, binary.LittleEndian.Uint32(h)+itemHead)
+		for i := 1; i < p.Count-1; i++ {
+			h := p.Data[boltpage.HeadSize+i*boltpage.ItemSize:]
+			copy(h[:boltpage.ItemSize], h[boltpage.ItemSize:2*boltpage.ItemSize])
+			binary.LittleEndian.PutUint32(h, binary.LittleEndian.Uint32(h)+boltpage.ItemSize)
 		}
-		binary.LittleEndian.PutUint16(p.b[10:], uint16(p.count-1))
+		binary.LittleEndian.PutUint16(p.Data[10:], uint16(p.Count-1))
 		hidden = true
 	}
 	if !hidden {

@@ -18,6 +18,8 @@ import (
 
 	berrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
+
+	"tidegate/internal/boltpage"
 )
 
 // disk is the directory of spool files. The committer's goroutine creates,
@@ -338,7 +340,7 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 		d.active = nil
 	}
 	rep, written, err := rewrite(f.path, copied+".tmp", d.open, d.tries[f.number] < patience, d.committed(f, keep))
-	if errors.Is(err, errDisk) {
+	if errors.Is(err, boltpage.ErrDisk) {
 		d.tries[f.number]++
 	}
 	if err == nil {

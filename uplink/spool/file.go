@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"tidegate/internal/boltpage"
 )
 
 // opener opens a file; tests put one that breaks in its place.
@@ -176,7 +178,7 @@ func (f *file) append(b *batch) (written int64, err error) {
 		f.rows[k] = n
 	}
 	f.size.Store(f.fileSize())
-	f.filled += int64(len(b.buf)) + int64(len(b.rows))*(itemHead+8)
+	f.filled += int64(len(b.buf)) + int64(len(b.rows))*(boltpage.ItemSize+8)
 	return written, nil
 }
 

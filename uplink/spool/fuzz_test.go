@@ -2,8 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 )
@@ -55,54 +53,6 @@ func FuzzRow(f *testing.F) {
 			if again, err := parseCursor(appendCursor(nil, c)); err != nil || !reflect.DeepEqual(again, c) {
 				t.Errorf("%+v becomes %+v, %v", c, again, err)
 			}
-		}
-	})
-}
-
-// FuzzPages gives the page reader a file with one page of the fuzzer's.
-func FuzzPages(f *testing.F) {
-	s, err := New(smallConfig(), Options{Dir: f.TempDir(), Links: 2, Epoch: 1, Wall: noClock})
-	if err != nil {
-		f.Fatal(err)
-	}
-	s.admit(nil)
-	s.Online(0, false)
-	s.Online(1, false)
-	for n := range 120 {
-		s.Push(n%2, Class(n%3), numbered("t", n), Ticket{})
-		if n%40 == 0 {
-			if _, err := s.write(); err != nil {
-				f.Fatal(err)
-			}
-		}
-	}
-	if err := s.shutdown(); err != nil {
-		f.Fatal(err)
-	}
-	whole, err := os.ReadFile(filepath.Join(s.opt.Dir, "00000001.spool"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	whole = whole[:32*pageSize]
-	for id := range 32 {
-		f.Add(uint8(id), whole[id*pageSize:(id+1)*pageSize])
-	}
-	f.Fuzz(func(t *testing.T, id uint8, b []byte) {
-		file := bytes.Clone(whole)
-		copy(file[int(id)%32*pageSize:], b)
-		r, size := bytes.NewReader(file), int64(len(file))
-		rows := 0
-		scan(r, size, func(value []byte, offset int64) {
-			if offset < 0 || offset+int64(len(value)) > size || !bytes.Equal(file[offset:offset+int64(len(value))], value) {
-				t.Fatalf("value at %d is not there", offset)
-			}
-			rows++
-		})
-		var rep Report
-		sum := newSummary(&rep)
-		tree := tree{r: r, size: size, row: sum.row, bucket: sum.bucket}
-		if tree.walk() == nil && int(rep.Rows) > rows {
-			t.Errorf("the tree has %d rows, the scan finds %d", rep.Rows, rows)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tidegate/internal/boltpage"
 )
 
 // commitInVain writes what is due and has the commit fail although it reached
@@ -187,19 +190,15 @@ func repeatedAndDamaged(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	broken := 0
-	for id := 2; (id+1)*pageSize <= len(b); id++ {
-		p := parsePage(b[id*pageSize : (id+1)*pageSize])
-		if p.flags != flagLeaf || int(p.id) != id {
-			continue
-		}
-		scanLeaf(p, int64(id)*pageSize, 0, func(value []byte, offset int64) {
+	boltpage.Scan(bytes.NewReader(b), int64(len(b)), func(p boltpage.Page) {
+		p.Rows(func(_, value []byte, offset int64) {
 			var r row
 			if parseRow(value, &r) == nil && r.msg.Topic == "lost" {
 				b[offset+int64(len(value))-1] ^= 1
 				broken++
 			}
 		})
-	}
+	})
 	if broken < 60 {
 		t.Fatalf("%d rows broken", broken)
 	}

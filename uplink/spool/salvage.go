@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"tidegate/internal/boltpage"
 )
 
 // place is where an intact row lies in a file.
@@ -26,7 +28,7 @@ func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows 
 	index := make(map[streamKey]uint16)
 	cursors = make(map[streamKey]mark)
 	var r row
-	unreadable = scan(f, size, func(value []byte, offset int64) {
+	found := func(_, value []byte, offset int64) {
 		if c, err := parseCursor(value); err == nil {
 			cursors[c.stream] = later(cursors[c.stream], c.mark)
 			return
@@ -40,7 +42,8 @@ func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows 
 			index[r.stream], keys = i, append(keys, r.stream)
 		}
 		rows = append(rows, place{i, uint32(len(value)), r.seq, offset})
-	})
+	}
+	unreadable = boltpage.Scan(f, size, func(p boltpage.Page) { p.Rows(found) })
 	slices.SortFunc(rows, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.seq, b.seq))
 	})
@@ -67,7 +70,7 @@ func visit(path string, keep func(*row) bool, row func(*row) bool) (map[streamKe
 	}
 	_, places, cursors, unreadable := find(src, info.Size(), keep)
 	if unreadable > 0 {
-		return nil, fmt.Errorf("%w: %d pages of %s", errDisk, unreadable, path)
+		return nil, fmt.Errorf("%w: %d pages of %s", boltpage.ErrDisk, unreadable, path)
 	}
 	for _, p := range places {
 		r, err := p.read(src)
@@ -130,7 +133,7 @@ const salvageBatch = 1 << 20 // bytes of rows a transaction
 // rewrite saves what is intact in the spool file at path, and what keep says
 // of it, into a new, synced and closed file at to, and reports what that holds.
 // It needs memory for one batch and some 24 bytes a row. A patient one gives up
-// with errDisk rather than lose a page that the disk may give later.
+// with boltpage.ErrDisk rather than lose a page that the disk may give later.
 func rewrite(path, to string, open opener, patient bool, keep func(*row) bool) (rep Report, written int64, err error) {
 	src, err := os.Open(path)
 	if err != nil {
@@ -143,7 +146,7 @@ func rewrite(path, to string, open opener, patient bool, keep func(*row) bool) (
 	}
 	keys, places, cursors, unreadable := find(src, info.Size(), keep)
 	if unreadable > 0 && patient {
-		return Report{}, 0, fmt.Errorf("%w: %d pages", errDisk, unreadable)
+		return Report{}, 0, fmt.Errorf("%w: %d pages", boltpage.ErrDisk, unreadable)
 	}
 	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Report{}, 0, err
