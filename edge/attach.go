@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base32"
 	"errors"
+	"io"
 	"math"
 	"time"
 	"unicode/utf8"
@@ -54,6 +55,9 @@ func (c *conn) handshake(ctx context.Context) (*x509.Certificate, error) {
 		return nil, nil
 	}
 	if err := secure.HandshakeContext(ctx); err != nil {
+		if !errors.Is(err, io.EOF) && !c.b.isStopping() {
+			c.b.notice("TLS handshake failed", host(c.nc.RemoteAddr()), "err", err.Error())
+		}
 		return nil, err
 	}
 	if chain := secure.ConnectionState().VerifiedChains; len(chain) > 0 {
@@ -97,6 +101,7 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 	may, reason := who.login(ctx, c.listen.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer)
 	if reason != 0 {
 		c.b.stats.loginsFailed.Add(1)
+		c.b.notice("client refused", id, "user", string(pk.Connect.Username), "endpoint", host(c.nc.RemoteAddr()), "err", refusals[reason])
 		return c.deny(pk, packets.Code{Code: reason})
 	}
 	c.grant.Store(may)

@@ -57,7 +57,9 @@ type Broker struct {
 	retaining [64]sync.Mutex // by topic: all that is done with a retained message is one step
 	seed      maphash.Seed
 
-	stats counters
+	stats   counters
+	notices notices
+	flooded atomic.Pointer[session] // one whose queue was full; told of by keepHouse
 
 	queuedBytes atomic.Int64 // of all sessions
 	departures  atomic.Int64 // of clients whose session stays

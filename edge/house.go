@@ -99,7 +99,8 @@ func (b *Broker) back(s *session) {
 const houseEvery = 500 * time.Millisecond
 
 // keepHouse ends sessions, publishes delayed wills and drops retained messages
-// when their time has come. All times are monotonic.
+// when their time has come, and tells of queues that were full. All times are
+// monotonic.
 func (b *Broker) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
@@ -109,6 +110,9 @@ func (b *Broker) keepHouse(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			b.visitAbsent(now)
+			if s := b.flooded.Swap(nil); s != nil {
+				b.notice("queue full, the newest messages are dropped", s.id)
+			}
 			if turn%60 == 0 {
 				b.dropExpired()
 			}

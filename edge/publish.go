@@ -124,6 +124,7 @@ func (c *conn) publish(first byte, body []byte) error {
 	bt.received++
 	if !c.mayPublish(rt) {
 		c.b.stats.denied.Add(1)
+		c.b.notice("publish denied by the permissions", c.sess.id, "user", c.grant.Load().user, "topic", rt.topic)
 		c.refuse(bt, &in)
 		return nil
 	}

@@ -109,6 +109,7 @@ func (s *session) queueable(m *Message, more int) bool {
 		return true
 	}
 	s.b.stats.droppedQueue.Add(1)
+	s.b.flooded.Store(s)
 	return false
 }
 

@@ -27,6 +27,9 @@ func (c *conn) subscribe(body []byte) error {
 			continue
 		}
 		isNew, reason := c.sess.keep(sub, &c.grant, c.b.config().Session.Subscriptions)
+		if reason == packets.ErrNotAuthorized.Code {
+			c.b.notice("subscription denied by the permissions", c.sess.id, "user", c.grant.Load().user, "topic", sub.filter)
+		}
 		if reason != 0 {
 			reasons = append(reasons, c.failure(reason))
 			continue

@@ -70,6 +70,7 @@ func (b *Broker) publishWill(bt *batch, w *will, from *session) {
 	m.Accepted = time.Now()
 	if !publishable(m.Topic) || !w.grant.mayPublish(m.Topic) {
 		b.stats.denied.Add(1)
+		b.notice("will denied by the permissions", m.From, "topic", m.Topic)
 		return
 	}
 	b.stats.wills.Add(1)
