@@ -2,8 +2,10 @@ package edge
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"tidegate/internal/conf"
@@ -158,6 +160,30 @@ func (c Config) Check() []conf.Problem {
 		problems = append(problems, p)
 	}
 	return append(problems, c.checkNumbers()...)
+}
+
+// CheckFiles returns every problem of the files that c names: certificates and
+// the users file. Check does not look into them, so that a certificate that
+// expired does not stand in the way of a reload.
+func (c Config) CheckFiles() []conf.Problem {
+	var problems []conf.Problem
+	for i, l := range c.Listeners {
+		if l.Cert == "" || l.Key == "" {
+			continue
+		}
+		if _, err := newCerts(l.Cert, l.Key, l.ClientCA, slog.New(slog.DiscardHandler)); err != nil {
+			problems = append(problems, conf.Problem{Key: fmt.Sprintf("listener[%d].cert", i), Value: strconv.Quote(l.Cert), Rule: "a certificate that can be used", Hint: err.Error()})
+		}
+	}
+	if c.Access.UsersFile == "" || len(c.Access.Check()) > 0 {
+		return problems
+	}
+	if _, err := readUsers(c.Access.UsersFile); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			problems = append(problems, conf.Problem{Key: "access.users-file", Value: strconv.Quote(c.Access.UsersFile), Rule: "a users file without errors", Hint: strings.TrimSpace(line)})
+		}
+	}
+	return problems
 }
 
 func (l ListenerConfig) check(at string) []conf.Problem {

@@ -62,6 +62,11 @@ func (c Config) Check() []conf.Problem {
 	return append(all, under("hw", c.HW.Check())...)
 }
 
+// checkAll is Check with what is wrong inside the files that c names.
+func (c Config) checkAll() []conf.Problem {
+	return append(c.Check(), under("edge", c.Edge.CheckFiles())...)
+}
+
 // under makes keys relative to a section into keys of the file.
 func under(section string, problems []conf.Problem) []conf.Problem {
 	for i := range problems {

@@ -171,7 +171,7 @@ func (s signal1) Settle(uint64, byte) { s <- struct{}{} }
 // reload applies what changed in the configuration file. A file with problems
 // changes nothing.
 func (g *gateway) reload() {
-	cfg, problems, err := load(g.file)
+	cfg, problems, err := load(g.file, Config.Check)
 	if err != nil || len(problems) > 0 {
 		for _, p := range problems {
 			g.log.Error("configuration", "file", g.file, "line", p.line, "problem", p.String())

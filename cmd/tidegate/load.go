@@ -18,27 +18,27 @@ import (
 // mostErrors bounds the problems of one kind that are looked for in one file.
 const mostErrors = 50
 
-// load reads a configuration file. It returns every problem of the file, in
-// the order of its lines; an error only when the file cannot be read.
-func load(path string) (Config, []problem, error) {
+// load reads a configuration file. It returns every problem of the file that
+// check finds, in the order of its lines; an error only when it cannot be read.
+func load(path string, check func(Config) []conf.Problem) (Config, []problem, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Config{}, nil, fmt.Errorf("%w; write one with: tidegate sample > %s", err, path)
 	}
-	c, problems := parse(data)
+	c, problems := parse(data, check)
 	return c, problems, nil
 }
 
 // parse decodes a configuration over the defaults and checks it. Three sieves,
 // each for what the one before let through: the syntax; keys and kinds; the
 // rules of each package.
-func parse(data []byte) (Config, []problem) {
+func parse(data []byte, check func(Config) []conf.Problem) (Config, []problem) {
 	doc, all := readable(bytes.Clone(data))
 	c := DefaultConfig()
 	l := loader{doc: doc, schema: readSchema(), problems: all}
 	l.kinds()
 	l.decode(&c)
-	for _, p := range c.Check() {
+	for _, p := range check(c) {
 		if !blamed(l.problems, p.Key) {
 			if strings.HasSuffix(p.Hint, "permission denied") {
 				p.Hint += fmt.Sprintf(" for user %d; give the file to the user that runs tidegate: chown tidegate FILE", os.Geteuid())

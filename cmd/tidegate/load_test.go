@@ -27,7 +27,7 @@ func TestBadConfigurations(t *testing.T) {
 			if err != nil && !*update {
 				t.Fatal(err)
 			}
-			_, problems, err := load(file)
+			_, problems, err := load(file, Config.checkAll)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +45,7 @@ func TestBadConfigurations(t *testing.T) {
 }
 
 func TestSampleIsTheDefaults(t *testing.T) {
-	got, problems := parse([]byte(sample))
+	got, problems := parse([]byte(sample), Config.Check)
 	if len(problems) > 0 {
 		t.Fatal(report("sample.toml", problems))
 	}
@@ -57,7 +57,7 @@ func TestSampleIsTheDefaults(t *testing.T) {
 // Every example is one that could stand there, apart from the files it names.
 func TestEverySampleKeyIsValid(t *testing.T) {
 	file := regexp.MustCompile(`(-file|\.cert|\.key|\.client-ca)$`)
-	_, problems := parse([]byte(fullSample()))
+	_, problems := parse([]byte(fullSample()), Config.Check)
 	problems = slices.DeleteFunc(problems, func(p problem) bool { return file.MatchString(p.Key) })
 	if len(problems) > 0 {
 		t.Error(report("sample.toml", problems))
@@ -67,7 +67,7 @@ func TestEverySampleKeyIsValid(t *testing.T) {
 // What the sample says of an uplink is what an uplink without keys does, apart
 // from the examples of what has no default.
 func TestSampleUplinkIsTheDefaults(t *testing.T) {
-	c, _ := parse([]byte(fullSample()))
+	c, _ := parse([]byte(fullSample()), Config.Check)
 	if len(c.Uplink) != 1 {
 		t.Fatalf("got %d uplinks, want 1", len(c.Uplink))
 	}
@@ -89,7 +89,7 @@ func TestReadmeConfigurationIsGood(t *testing.T) {
 	if !found {
 		t.Fatal("README.md has no configuration")
 	}
-	_, problems := parse([]byte(text))
+	_, problems := parse([]byte(text), Config.Check)
 	problems = slices.DeleteFunc(problems, func(p problem) bool { return strings.HasSuffix(p.Key, "-file") })
 	if len(problems) > 0 {
 		t.Error(report("README.md", problems))
@@ -115,7 +115,7 @@ func TestDecodingOverDefaults(t *testing.T) {
 		filter = "z"
 		[uplink.spool.bulk]
 		overflow = "reject"
-	`))
+	`), Config.Check)
 	if len(problems) > 0 {
 		t.Fatal(report("x.toml", problems))
 	}
@@ -194,7 +194,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, problems := parse(data)
+		c, problems := parse(data, Config.Check)
 		if len(problems) == 0 && len(c.Check()) > 0 {
 			t.Errorf("%q: no problems reported, but Check finds %v", data, c.Check())
 		}

@@ -106,7 +106,7 @@ func check(env environment, args []string) int {
 	if !ok {
 		return misused(env, "check takes one file")
 	}
-	_, problems, err := load(file)
+	_, problems, err := load(file, Config.checkAll)
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
