@@ -150,8 +150,10 @@ func (g *gateway) stop() error {
 }
 
 // alive sends a message to itself, through the trie, the way of a command from
-// the cloud.
+// the cloud, and takes the broker's locks. A committer that hangs in a slow
+// disk is no reason to restart: the home works without it.
 func (g *gateway) alive(ctx context.Context) bool {
+	_ = g.broker.Stats()
 	back := make(signal1, 1)
 	g.broker.Publish(&edge.Message{Topic: "$SYS/tidegate/alive", Accepted: time.Now()}, edge.Ticket{Owner: back})
 	g.broker.Flush()
@@ -192,7 +194,7 @@ func (g *gateway) reload() {
 	if !slices.Equal(cfg.HW.Sensor, g.cfg.HW.Sensor) {
 		errs = append(errs, g.replaceSensors(cfg.HW))
 	}
-	g.cfg.Edge, g.cfg.HW = cfg.Edge, cfg.HW
+	g.cfg.Edge = cfg.Edge
 	if err := errors.Join(errs...); err != nil {
 		g.log.Error("reload: not all could be applied", "err", err)
 		return
@@ -222,6 +224,6 @@ func (g *gateway) replaceSensors(c hw.Config) error {
 		return err
 	}
 	err = g.hw.stop(time.Now().Add(stopTime))
-	g.sensors, g.hw = next, start("sensors", next.Run, g.ended)
+	g.cfg.HW, g.sensors, g.hw = c, next, start("sensors", next.Run, g.ended)
 	return err
 }
