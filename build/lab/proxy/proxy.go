@@ -202,10 +202,11 @@ func (p *Proxy) serve(client *net.TCPConn) {
 	c.close()
 }
 
+// add makes c known to Cut. False: it was accepted, and then the network went.
 func (p *Proxy) add(c *pair) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.fault.Refuse {
 		return false
 	}
 	p.pairs[c] = struct{}{}
