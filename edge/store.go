@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"tidegate/internal/advice"
 	"tidegate/internal/wear"
 )
 
@@ -251,7 +252,7 @@ func (s *store) settle(changes []rowChange, err error) {
 	s.mu.Unlock()
 	switch {
 	case turned && err != nil:
-		s.log.Error("retained messages cannot be written, trying again", "path", s.path, "err", err)
+		s.log.Error("retained messages cannot be written, trying again", "path", s.path, "err", advice.Disk(err, filepath.Dir(s.path)))
 	case turned:
 		s.log.Info("retained messages are written again", "path", s.path)
 	}

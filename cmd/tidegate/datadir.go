@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"tidegate/internal/advice"
 )
 
 // dataDir is the data directory, held for this process alone.
@@ -62,16 +64,8 @@ func advise(err error, path string) error {
 		do = fmt.Sprintf("make it (it is not made by itself, because a disk that is not mounted looks the same): install -d -m 0700 -o USER %s", path)
 	case errors.Is(err, syscall.ENOTDIR):
 		do = "gateway.data-dir must be a directory"
-	case errors.Is(err, syscall.EROFS):
-		do = fmt.Sprintf("its file system is read-only: mount -o remount,rw %s, or set gateway.data-dir to a place that can be written; a card that became read-only by itself is failing (see dmesg)", path)
-	case errors.Is(err, fs.ErrPermission):
-		do = fmt.Sprintf("user %d may not write there: chown -R USER %s, with the user that runs tidegate", os.Geteuid(), path)
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		do = fmt.Sprintf("no room is left: free some (df -h %s), or set gateway.data-dir to a larger disk", path)
-	case errors.Is(err, syscall.EIO):
-		do = "the card or disk is failing (see dmesg): replace it"
 	default:
-		return fmt.Errorf("data directory %s: %w", path, err)
+		return fmt.Errorf("data directory %s: %w", path, advice.Disk(err, path))
 	}
 	return fmt.Errorf("data directory %s: %w; %s", path, err, do)
 }

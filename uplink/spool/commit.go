@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"tidegate/internal/advice"
 	"tidegate/internal/wear"
 )
 
@@ -45,7 +46,7 @@ func (s *Spool) report(what string, err error) {
 	case err != nil:
 		s.trouble.Store(&trouble{what, err})
 		if old == nil || old.what != what {
-			s.log.Error("spool has trouble with the disk; what is not written stays unacknowledged", "what", what, "err", err)
+			s.log.Error("spool has trouble with the disk; what is not written stays unacknowledged", "what", what, "err", advice.Disk(err, s.opt.Dir))
 		}
 	case old != nil && what == "write":
 		s.trouble.Store(nil)

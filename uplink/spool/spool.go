@@ -108,7 +108,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 	if opt.open == nil {
 		opt.open = os.OpenFile
 	}
-	s := &Spool{cfg: cfg, opt: opt, log: opt.Log.With("component", "spool"), linger: lingerAfter, clock: newClock(opt.Epoch, opt.Wall)}
+	s := &Spool{cfg: cfg, opt: opt, log: opt.Log, linger: lingerAfter, clock: newClock(opt.Epoch, opt.Wall)}
 	s.spill, s.along = cfg.SpillAfter.Std(), cfg.SpillAfter.Std()/2
 	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log, tries: make(map[int]int)}
 	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
