@@ -105,6 +105,7 @@ func New(cfg Config, opt Options) (*Broker, error) {
 	}
 	b.access.Store(who)
 	b.conf.Store(&cfg)
+	b.warnClosed(cfg)
 	for _, l := range cfg.Listeners {
 		made, err := newListener(l, b.log)
 		if err != nil {

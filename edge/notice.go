@@ -3,6 +3,7 @@ package edge
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +64,14 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:noticeText], "") + "..."
+}
+
+// warnClosed tells of a configuration, such as the default, that lets nobody in.
+func (b *Broker) warnClosed(cfg Config) {
+	anonymous := func(l ListenerConfig) bool { return l.Anonymous }
+	if cfg.Access.UsersFile == "" && !slices.ContainsFunc(cfg.Listeners, anonymous) {
+		b.log.Warn("nobody is let in: set anonymous = true on a listener, or name a users-file")
+	}
 }
 
 // refusals says for a person what a login ended with.

@@ -111,3 +111,13 @@ func TestLogSaysWhoseQueueIsFull(t *testing.T) {
 		t.Errorf("got the line %d times, want once", got)
 	}
 }
+
+func TestLogSaysThatNobodyIsLetIn(t *testing.T) {
+	for _, anonymous := range []bool{false, true} {
+		var log lockedText
+		startBroker(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, func(c *Config) { c.Listeners[0].Anonymous = anonymous })
+		if got, want := strings.Contains(log.String(), "nobody is let in"), !anonymous; got != want {
+			t.Errorf("anonymous = %v: got the warning: %v, want %v", anonymous, got, want)
+		}
+	}
+}

@@ -30,6 +30,7 @@ func (b *Broker) apply(cfg Config) error {
 	if err := problems(cfg.Check()); err != nil {
 		return err
 	}
+	b.warnClosed(cfg)
 	who, err := newAccess(cfg.Access, b.access.Load().verifier)
 	if err != nil {
 		return err
