@@ -106,7 +106,9 @@ func salvage(path string, keep func(*Message)) error {
 	newest, _ := boltpage.Newest(f, info.Size()) // one whole meta will do
 	if !s.walk(newest.Root, false, 0) {
 		s.trusted = false
-		boltpage.Scan(f, info.Size(), func(p boltpage.Page) { s.rows(p) })
+		boltpage.Scan(f, info.Size(), func(p boltpage.Page) {
+			p.Rows(func(key, value []byte, _ int64) { s.row(key, value) })
+		})
 	}
 	for _, row := range s.best {
 		if row.m != nil {
@@ -187,15 +189,20 @@ func (s *salvager) rows(p boltpage.Page) bool {
 	whole := true
 	for i := range p.Count {
 		_, key, value, ok := p.Item(i)
-		m, commit, err := decodeRow(key, value, s.now, s.synchronised)
-		if !ok || err != nil {
-			whole = false
-			continue
-		}
-		old, known := s.best[string(key)]
-		if !known || !old.trusted && commit > old.commit {
-			s.best[string(key)] = savedRow{m, commit, s.trusted}
-		}
+		whole = ok && s.row(key, value) && whole
 	}
 	return whole
+}
+
+// row keeps the newest copy of a row and returns whether it was whole.
+func (s *salvager) row(key, value []byte) bool {
+	m, commit, err := decodeRow(key, value, s.now, s.synchronised)
+	if err != nil {
+		return false
+	}
+	old, known := s.best[string(key)]
+	if !known || !old.trusted && commit > old.commit {
+		s.best[string(key)] = savedRow{m, commit, s.trusted}
+	}
+	return true
 }
