@@ -107,6 +107,7 @@ func (b *Broker) admit(ctx context.Context, l *listener, nc net.Conn) {
 	b.mu.Unlock()
 	if full {
 		b.stats.refusedConnections.Add(1)
+		b.notice("connection refused, because there are too many (edge.limits)", from)
 		c.hangUp()
 		return
 	}

@@ -112,6 +112,14 @@ func TestLogSaysWhoseQueueIsFull(t *testing.T) {
 	}
 }
 
+func TestLogSaysThatConnectionsAreTooMany(t *testing.T) {
+	var log lockedText
+	b := startBroker(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, func(c *Config) { c.Limits.Connections = 1 })
+	connect(t, b, "first")
+	dial(t, b).ended()
+	until(t, "the log", func() bool { return strings.Contains(log.String(), "too many (edge.limits)") })
+}
+
 func TestLogSaysThatNobodyIsLetIn(t *testing.T) {
 	for _, anonymous := range []bool{false, true} {
 		var log lockedText
