@@ -174,11 +174,15 @@ func (s signal1) Settle(uint64, byte) { s <- struct{}{} }
 // changes nothing.
 func (g *gateway) reload() {
 	cfg, problems, err := load(g.file, Config.Check)
-	if err != nil || len(problems) > 0 {
+	if err != nil {
+		g.log.Error("reload: nothing changed, because the configuration cannot be read", "err", err)
+		return
+	}
+	if len(problems) > 0 {
 		for _, p := range problems {
 			g.log.Error("configuration", "file", g.file, "line", p.line, "problem", p.String())
 		}
-		g.log.Error("reload: nothing changed, because the configuration has errors", "errors", len(problems), "err", err)
+		g.log.Error("reload: nothing changed, because the configuration has errors", "errors", len(problems))
 		return
 	}
 	g.mu.Lock()
