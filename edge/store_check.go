@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"tidegate/internal/boltpage"
 )
@@ -23,6 +24,9 @@ var retainedBucket = []byte("retained")
 func CheckStore(path string) error {
 	return guardFaults(func() error {
 		db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, PageSize: dbPageSize, Timeout: 5 * time.Second, PreLoadFreelist: true})
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			return fmt.Errorf("in use by a running gateway; stop that first, or check a copy: %w", err)
+		}
 		if err != nil {
 			return err
 		}

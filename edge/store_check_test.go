@@ -202,6 +202,16 @@ func TestSalvageWithoutBucket(t *testing.T) {
 	}
 }
 
+func TestCheckBesideARunningStore(t *testing.T) {
+	dir := filled(t, 1, 1)
+	s := storeIn(t, dir)
+	content(t, s)
+	defer s.close()
+	if err := CheckStore(s.path); err == nil || !strings.Contains(err.Error(), "in use by a running gateway") {
+		t.Errorf("got %v, want it to say that a gateway runs", err)
+	}
+}
+
 // A check that cannot be made is no reason to set a good file aside.
 func TestCheckerThatCannotRun(t *testing.T) {
 	dir := filled(t, 10, 10)
