@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net"
@@ -163,15 +164,19 @@ func (c Config) Check() []conf.Problem {
 }
 
 // CheckFiles returns every problem of the files that c names: certificates and
-// the users file. Check does not look into them, so that a certificate that
-// expired does not stand in the way of a reload.
-func (c Config) CheckFiles() []conf.Problem {
+// the users file. Check does not look into them. With strict, a certificate that
+// has expired is a problem too; the broker itself starts with it and warns.
+func (c Config) CheckFiles(strict bool) []conf.Problem {
 	var problems []conf.Problem
 	for i, l := range c.Listeners {
 		if l.Cert == "" || l.Key == "" {
 			continue
 		}
-		if _, err := newCerts(l.Cert, l.Key, l.ClientCA, slog.New(slog.DiscardHandler)); err != nil {
+		_, err := newCerts(l.Cert, l.Key, l.ClientCA, slog.New(slog.DiscardHandler))
+		if pair, e := readPair(l.Cert, l.Key); strict && e == nil {
+			err = cmp.Or(err, expired(l.Cert, pair))
+		}
+		if err != nil {
 			problems = append(problems, conf.Problem{Key: fmt.Sprintf("listener[%d].cert", i), Value: strconv.Quote(l.Cert), Rule: "a certificate that can be used", Hint: err.Error()})
 		}
 	}

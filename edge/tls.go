@@ -93,6 +93,9 @@ func (c *certs) read() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := expired(c.cert, pair); err != nil {
+		c.log.Warn("clients will refuse the certificate", "err", err)
+	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	if c.clientCA == "" {
 		return config, nil
@@ -125,12 +128,18 @@ func readPair(certPath, keyPath string) (pair tls.Certificate, err error) {
 	if err != nil {
 		return pair, fmt.Errorf("certificate %s with key %s: %w", certPath, keyPath, err)
 	}
-	// Only the end is judged: a Pi without a clock thinks that every
-	// certificate is from the future.
-	if end := pair.Leaf.NotAfter; time.Now().After(end) {
-		return pair, fmt.Errorf("certificate %s expired on %s; renew it, the gateway reads the new files by itself", certPath, end.UTC().Format("2006-01-02 15:04 MST"))
-	}
 	return pair, nil
+}
+
+// expired returns an error if the certificate has expired. It is used all the
+// same: clients refuse it and say why, and the rest of the home must not stay
+// dark for it after a power cut. Only the end is judged: a Pi without a clock
+// thinks that every certificate is from the future.
+func expired(path string, pair tls.Certificate) error {
+	if end := pair.Leaf.NotAfter; time.Now().After(end) {
+		return fmt.Errorf("certificate %s expired on %s; renew it, the gateway reads the new files by itself", path, end.UTC().Format("2006-01-02 15:04 MST"))
+	}
+	return nil
 }
 
 func readFile(what, path string) ([]byte, error) {

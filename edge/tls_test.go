@@ -245,14 +245,12 @@ func TestBadCertificatesSayWhy(t *testing.T) {
 	ca := newAuthority(t, "test CA")
 	good := newCertFiles(t, ca, 1)
 	_, otherKey := ca.issue(t, "localhost", 2, time.Now().Add(time.Hour))
-	oldCert, oldKey := ca.issue(t, "localhost", 3, time.Date(2021, 3, 4, 5, 6, 0, 0, time.UTC))
 	put := func(name string, text []byte) string { return replaceFile(t, filepath.Join(good.dir, name), text) }
 	for _, c := range []struct{ what, cert, key, ca, want string }{
 		{"no certificate", good.dir + "/none", good.key, "", "none: there is no such file"},
 		{"no key", good.cert, good.dir + "/none", "", "key " + good.dir + "/none: there is no such file"},
 		{"wrong key", good.cert, put("other.pem", otherKey), "", "private key does not match public key"},
 		{"not PEM", put("noise", []byte("noise")), good.key, "", "failed to find any PEM data"},
-		{"expired", put("old.pem", oldCert), put("old-key.pem", oldKey), "", "old.pem expired on 2021-03-04 05:06 UTC"},
 		{"no client CA", good.cert, good.key, good.dir + "/none", "client CA " + good.dir + "/none: there is no such file"},
 		{"bad client CA", good.cert, good.key, put("noise", []byte("noise")), "no certificate in PEM form"},
 	} {
@@ -260,5 +258,28 @@ func TestBadCertificatesSayWhy(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want ...%s...", c.what, err, c.want)
 		}
+	}
+}
+
+// A listener with an expired certificate opens all the same, says so, and is
+// found by a strict check.
+func TestExpiredCertificateWarns(t *testing.T) {
+	ca := newAuthority(t, "test CA")
+	good := newCertFiles(t, ca, 1)
+	oldCert, oldKey := ca.issue(t, "localhost", 3, time.Date(2021, 3, 4, 5, 6, 0, 0, time.UTC))
+	cert := replaceFile(t, filepath.Join(good.dir, "old.pem"), oldCert)
+	key := replaceFile(t, filepath.Join(good.dir, "old-key.pem"), oldKey)
+	const want = "old.pem expired on 2021-03-04 05:06 UTC"
+	var log bytes.Buffer
+	if _, err := newCerts(cert, key, "", slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), want) {
+		t.Errorf("got %v and the log %q, want no error and ...%s...", err, &log, want)
+	}
+	c := DefaultConfig()
+	c.Listeners = []ListenerConfig{{Bind: ":8883", Cert: cert, Key: key}}
+	if p := c.CheckFiles(false); len(p) != 0 {
+		t.Errorf("got %v, want no problem at a start", p)
+	}
+	if p := c.CheckFiles(true); len(p) != 1 || !strings.Contains(p[0].Hint, want) {
+		t.Errorf("got %v, want one problem ...%s...", p, want)
 	}
 }

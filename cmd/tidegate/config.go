@@ -62,9 +62,14 @@ func (c Config) Check() []conf.Problem {
 	return append(all, under("hw", c.HW.Check())...)
 }
 
-// checkAll is Check with what is wrong inside the files that c names.
+// checkAll is Check with all that is wrong inside the files that c names.
 func (c Config) checkAll() []conf.Problem {
-	return append(c.Check(), under("edge", c.Edge.CheckFiles())...)
+	return append(c.Check(), under("edge", c.Edge.CheckFiles(true))...)
+}
+
+// checkStart is checkAll without what the gateway can start with.
+func (c Config) checkStart() []conf.Problem {
+	return append(c.Check(), under("edge", c.Edge.CheckFiles(false))...)
 }
 
 // under makes keys relative to a section into keys of the file.

@@ -19,7 +19,7 @@ func runCommand(env environment, args []string) int {
 	begin := time.Now()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	cfg, problems, err := load(file, Config.checkAll)
+	cfg, problems, err := load(file, Config.checkStart)
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
