@@ -44,6 +44,10 @@ func (d *dataDir) lock() error {
 		return advise(&fs.PathError{Op: "open", Path: d.Path, Err: syscall.ENOTDIR}, d.Path)
 	}
 	err := syscall.Flock(int(d.held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for tries := 0; tries < 20 && errors.Is(err, syscall.EWOULDBLOCK); tries++ {
+		time.Sleep(50 * time.Millisecond) // one that was killed may not be quite gone
+		err = syscall.Flock(int(d.held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return fmt.Errorf("data directory %s is used by another tidegate: stop that one (systemctl stop tidegate), or give each its own gateway.data-dir", d.Path)
 	}
