@@ -165,17 +165,8 @@ type verifier struct {
 const maxVerified = 2048
 
 func newVerifier() *verifier {
-	v := &verifier{key: randomBytes(sha256.Size), turn: make(chan struct{}, 1)}
-	v.forget()
-	return v
-}
-
-// forget empties the memory, as after a change of the users file.
-func (v *verifier) forget() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.good = map[[sha256.Size]byte]struct{}{}
-	v.bad = map[[sha256.Size]byte]struct{}{}
+	return &verifier{key: randomBytes(sha256.Size), turn: make(chan struct{}, 1),
+		good: map[[sha256.Size]byte]struct{}{}, bad: map[[sha256.Size]byte]struct{}{}}
 }
 
 // check says whether password belongs to hash. It waits its turn for as long

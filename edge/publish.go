@@ -45,7 +45,7 @@ func (b *Broker) inside(m *Message, w *waiter, up *Ticket) (forwarded bool) {
 	}
 	bt := newBatch(b)
 	bt.received++
-	forwarded = b.spread(bt, m, rt, w, up)
+	_, forwarded = b.accepted(bt, m, []byte(m.Topic), rt, nil, w, up)
 	if len(bt.full) == 0 {
 		b.collect(bt)
 	} else {
@@ -53,18 +53,6 @@ func (b *Broker) inside(m *Message, w *waiter, up *Ticket) (forwarded bool) {
 	}
 	bt.settle(nil)
 	return forwarded
-}
-
-func (b *Broker) spread(bt *batch, m *Message, rt *route, w *waiter, up *Ticket) (forwarded bool) {
-	if m.Retain {
-		one := b.retention(m.Topic)
-		one.Lock()
-		defer one.Unlock()
-		b.retain(m)
-		rt = b.routes.lookup([]byte(m.Topic), rt)
-	}
-	b.deliver(bt, m, rt, nil, w)
-	return up != nil && b.forward(m, *up)
 }
 
 func (b *Broker) forward(m *Message, t Ticket) bool {
@@ -137,7 +125,7 @@ func (c *conn) publish(first byte, body []byte) error {
 	if len(m.Properties) == 0 {
 		m.Properties = nil
 	}
-	if n, forwarded := c.b.accepted(bt, m, in.topic, rt, c.sess, ticket); !forwarded && in.qos > 0 {
+	if n, forwarded := c.b.accepted(bt, m, in.topic, rt, c.sess, nil, &ticket); !forwarded && in.qos > 0 {
 		reason := byte(0)
 		if n == 0 && in.qos == 1 {
 			reason = packets.CodeNoMatchingSubscribers.Code
@@ -147,10 +135,12 @@ func (c *conn) publish(first byte, body []byte) error {
 	return nil
 }
 
-// accepted is the one path of every message that came from a client: retained,
-// delivered locally, handed to the uplink. It returns for how many sessions m
-// was, and whether the uplink took the ticket. m's topic is valid.
-func (b *Broker) accepted(bt *batch, m *Message, name []byte, memo *route, from *session, t Ticket) (n int, forwarded bool) {
+// accepted is the one path of every message: retained, delivered locally,
+// handed to the uplink with up, unless that is nil. from is the publisher's
+// session, nil for the gateway itself; w counts deliveries, or is nil. It
+// returns for how many sessions m was, and whether the uplink took the ticket.
+// m's topic is valid.
+func (b *Broker) accepted(bt *batch, m *Message, name []byte, memo *route, from *session, w *waiter, up *Ticket) (n int, forwarded bool) {
 	if m.Retain {
 		one := b.retention(m.Topic)
 		one.Lock()
@@ -160,8 +150,8 @@ func (b *Broker) accepted(bt *batch, m *Message, name []byte, memo *route, from 
 	// The route is looked up only now: who subscribed since must not miss
 	// what is retained.
 	rt := b.routes.lookup(name, memo)
-	n = b.deliver(bt, m, rt, from, nil)
-	return n, b.forward(m, t)
+	n = b.deliver(bt, m, rt, from, w)
+	return n, up != nil && b.forward(m, *up)
 }
 
 // resolve finds the route of the topic, which an alias may stand for

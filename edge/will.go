@@ -74,5 +74,5 @@ func (b *Broker) publishWill(bt *batch, w *will, from *session) {
 		return
 	}
 	b.stats.wills.Add(1)
-	b.accepted(bt, &m, []byte(m.Topic), nil, from, Ticket{})
+	b.accepted(bt, &m, []byte(m.Topic), nil, from, nil, new(Ticket))
 }
