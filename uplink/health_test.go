@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.golang/packets"
 )
@@ -50,8 +51,24 @@ func TestDownLinkLeavesWithTheUpLink(t *testing.T) {
 }
 
 // A large message takes seconds on a slow line. The node cannot answer a ping
-// that waits behind it, and must not be left for that.
+// that waits behind it, and must not be left for that. A try in which the
+// machine held the line itself up proves nothing and is repeated.
 func TestLargeMessageOnASlowLine(t *testing.T) {
+	for range 10 {
+		reconnects, late := slowLine(t)
+		if reconnects == 0 {
+			return
+		}
+		if late < 100*time.Millisecond {
+			t.Fatalf("got %d reconnects, want none", reconnects)
+		}
+	}
+	t.Fatal("the machine is too busy: it held up the line in every try")
+}
+
+// slowLine returns how often the link left its node over one large message, and
+// for how long the machine held the line up at most.
+func slowLine(t *testing.T) (reconnects int64, late time.Duration) {
 	c := newCloud(t).start()
 	r := newRelay(t, c.ln.Addr().String())
 	r.rate.Store(64 << 10)
@@ -59,8 +76,5 @@ func TestLargeMessageOnASlowLine(t *testing.T) {
 	eventuallyUp(t, u, 0)
 	u.Send(message("a", strings.Repeat("x", 128<<10)), Ticket{Owner: new(counter)})
 	eventually(t, "it is acknowledged", func() bool { return state(u, 0).Acked == 1 })
-	// None, but for a machine so busy that the relay itself pauses.
-	if s := state(u, 0); s.Reconnects > 1 {
-		t.Errorf("got %d reconnects, want none", s.Reconnects)
-	}
+	return state(u, 0).Reconnects, time.Duration(r.late.Load())
 }

@@ -20,6 +20,7 @@ type relay struct {
 	dead bool         // silent
 	shut bool         // refuses
 	rate atomic.Int64 // bytes a second towards the node, 0 for no limit; for later connections
+	late atomic.Int64 // ns, the longest that a limited direction was held up by the machine
 	end  bool
 	open []net.Conn
 }
@@ -108,9 +109,12 @@ func (r *relay) copy(to, from net.Conn, rate int) {
 	defer to.Close()
 	defer from.Close()
 	b := make([]byte, 16<<10)
+	const pace = 50 * time.Millisecond
 	for {
 		if rate > 0 {
-			time.Sleep(50 * time.Millisecond)
+			began := time.Now()
+			time.Sleep(pace)
+			r.late.Store(max(r.late.Load(), int64(time.Since(began)-pace)))
 			b = b[:rate/20]
 		}
 		n, err := from.Read(b)
