@@ -48,8 +48,9 @@ func TestKillTakesTheGroup(t *testing.T) {
 		t.Run("contained="+strconv.FormatBool(contained), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "pid")
 			// The grandchild is in the same group; its number is read from
-			// outside, for in a container it has another.
-			p := start(t, Command{Contained: contained, Args: []string{"sh", "-c", "sleep 1000 & touch " + file + "; wait"}})
+			// outside, for in a container it has another. The shell starts
+			// nothing else, so it is the only child.
+			p := start(t, Command{Contained: contained, Args: []string{"sh", "-c", "sleep 1000 & : >" + file + "; wait"}})
 			eventually(t, "the grandchild runs", func() bool { _, err := os.Stat(file); return err == nil })
 			out, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))
 			if err != nil {
