@@ -36,7 +36,7 @@ func (s *control) ConAckReceived(_ io.Writer, _ *packets.Connect, ca *packets.Co
 // ConnectionLost is called for a DISCONNECT of the cloud, then for the end.
 func (s *control) ConnectionLost(d *packets.Disconnect) error {
 	if d != nil {
-		s.wire.fail(disconnected(d))
+		s.wire.fail(fault(byReason(disconnectFaults, d.ReasonCode), disconnected(d)))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -121,18 +121,21 @@ func dial(ctx context.Context, c Config, e endpoint) (net.Conn, error) {
 		},
 	}
 	nc, err := d.DialContext(ctx, "tcp", e.host)
-	if err != nil || !e.tls {
-		return nc, err
+	if err != nil {
+		return nil, dialFault(err, time.Now())
+	}
+	if !e.tls {
+		return nc, nil
 	}
 	t, err := c.tlsConfig(e.name)
 	if err != nil {
 		nc.Close()
-		return nil, err
+		return nil, fault(FaultFiles, err)
 	}
 	tc := tls.Client(nc, t)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("TLS: %w", err)
+		return nil, tlsFault(err, c, time.Now())
 	}
 	return tc, nil
 }
@@ -199,7 +202,7 @@ func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r rol
 	secret, err := c.password()
 	if err != nil {
 		nc.Close()
-		return nil, err
+		return nil, fault(FaultFiles, err)
 	}
 	cp.KeepAlive = uint16(c.KeepAlive.Std() / time.Second)
 	cp.Username, cp.UsernameFlag = c.User, c.User != ""
@@ -217,12 +220,12 @@ func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r rol
 	if err != nil {
 		w.cut(err)
 		if ca != nil && ca.ReasonCode >= 0x80 {
-			return nil, refusal(ca)
+			return nil, fault(byReason(connackFaults, ca.ReasonCode), refusal(ca))
 		}
 		if w.end != nil && !errors.Is(w.end, net.ErrClosed) {
 			err = w.end
 		}
-		return nil, fmt.Errorf("CONNECT: %w", err)
+		return nil, connectFault(err, c, time.Now())
 	}
 	return &client{Client: pc, wire: w, ctl: ctl, limits: ctl.limits, health: h}, nil
 }

@@ -117,9 +117,9 @@ func (d *downward) subscribe(ctx context.Context, c *client, r *routes) error {
 		}
 	}
 	if len(refused) > 0 {
-		text := "the cloud refuses to subscribe to " + strings.Join(refused, ", ")
-		d.link.complain(text)
-		d.link.log.Warn("subscription refused", "err", text)
+		err := fault(FaultSubscription, errors.New("the cloud refuses to subscribe to "+strings.Join(refused, ", ")))
+		d.link.complain(err)
+		d.link.log.Warn("subscription refused", "err", err)
 	}
 	return nil
 }

@@ -23,6 +23,14 @@ func (r *rtt) add(d time.Duration) {
 	r.mean += (d - r.mean) / 8
 }
 
+// seed takes the round trip of a handshake when it is longer than what is known:
+// a slow line is known as one from its first message on.
+func (r *rtt) seed(d time.Duration) {
+	if d > r.deadline(0) {
+		r.mean, r.dev = d, d/2
+	}
+}
+
 // deadline is when an answer counts as late: from least up, to a minute at most.
 func (r rtt) deadline(least time.Duration) time.Duration {
 	return min(max(r.mean+4*r.dev, least), max(least, time.Minute))
@@ -40,6 +48,7 @@ type vitals struct {
 	allLate  bool   // the other links that have messages in flight are late too
 	behind   bool   // what was written has not all reached the other side's kernel
 	reached  uint64 // bytes that have
+	lost     bool   // the kernel has sent the rest again in vain
 }
 
 // verdict is what to do about them.
@@ -48,6 +57,7 @@ type verdict struct {
 	late bool  // PUBACKs are late
 	slow bool  // and pings are answered: stay
 	dead error // leave
+	lost bool  // dead, and what was written does not even reach the other side's kernel
 }
 
 // watch judges one connection. It is a state machine without clock or I/O.
@@ -57,13 +67,14 @@ type watch struct {
 	patience  time.Duration
 	factor    int // of the deadline, doubled for a slow cloud; kept through moves
 
-	pinged   int64 // when; 0: no ping is out
-	looks    int   // since then: after a pause of this process the reader needs its turn
+	pinged   int64         // when; 0: no ping is out
+	looked   int64         // when last
+	waited   time.Duration // since the ping, as far as this process was awake
 	reached  uint64
 	wait     time.Duration
 	cause    error
 	answered bool  // the last ping
-	due      int64 // when lateness is looked at again
+	due      int64 // when doubt may ask again
 }
 
 var (
@@ -74,24 +85,33 @@ var (
 )
 
 const (
-	leastPingWait = 500 * time.Millisecond
+	leastPingWait = 750 * time.Millisecond
 	idlePingWait  = 5 * time.Second
+	awake         = 200 * time.Millisecond // a longer pause between two looks is this process's own
 )
 
+// judge looks at one moment. A ping goes out when half the deadline is over, so
+// that its silence is known about when lateness is: a node is dead when both
+// say so. Waiting for the PINGRESP counts only while this process runs, since
+// after a pause the reader needs its turn.
 func (w *watch) judge(v vitals, r rtt) (out verdict) {
 	deadline := int64(r.deadline(w.least)) * int64(max(w.factor, 1))
+	doubt := v.inFlight > 0 && v.now-v.oldest > min(deadline, max(deadline/2, int64(r.deadline(0))))
 	out.late = v.inFlight > 0 && v.now-v.oldest > deadline
+	since := min(time.Duration(v.now-w.looked), awake)
+	w.looked = v.now
 	if w.pinged != 0 {
+		w.waited += since
 		if v.read > w.pinged {
 			w.pinged, w.answered, w.due = 0, true, v.now+deadline
 		} else if v.behind && v.reached != w.reached {
-			w.pinged, w.looks, w.reached = v.now, 0, v.reached // a slow line: the ping is still on its way
-		} else if w.looks++; w.looks >= 2 && v.now-w.pinged > int64(w.wait) {
-			out.dead = w.cause
+			w.pinged, w.waited, w.reached = v.now, 0, v.reached // a slow line: the ping is still on its way
+		} else if w.waited > w.wait && (out.late || w.cause != errSilent) {
+			out.dead, out.lost = w.cause, v.lost
 			return out
 		}
 	}
-	if !out.late {
+	if !doubt {
 		w.due, w.answered = 0, false
 	}
 	out.slow = out.late && w.answered
@@ -103,19 +123,19 @@ func (w *watch) judge(v vitals, r rtt) (out verdict) {
 		return out
 	}
 	switch {
-	case out.late && v.now >= w.due:
-		w.wait, w.cause = max(leastPingWait, w.least/2, r.deadline(0)), errSilent
+	case doubt && v.now >= w.due:
+		w.wait, w.cause = max(leastPingWait, w.least*3/4, r.deadline(0)), errSilent
 		if v.allLate {
 			w.wait *= 4 // more likely the way to all of them than this node
 		}
 	case v.suspect:
-		w.wait, w.cause = max(2*leastPingWait, r.deadline(0)), errSuspect
+		w.wait, w.cause = max(leastPingWait, r.deadline(0)), errSuspect
 	case w.keepAlive > 0 && v.now-min(v.written, v.read) > int64(w.keepAlive)*3/4:
 		w.wait, w.cause = max(idlePingWait, 4*r.deadline(0)), errIdle
 	default:
 		return out
 	}
-	w.pinged, w.looks, w.reached, out.ping = v.now, 0, v.reached, true
+	w.pinged, w.waited, w.reached, out.ping = v.now, 0, v.reached, true
 	return out
 }
 
@@ -128,6 +148,14 @@ func (w *watch) limit(allLate bool) int64 {
 	return n
 }
 
+// next is the time to the next look: short while an answer is awaited.
+func (w *watch) next(v vitals) time.Duration {
+	if w.pinged != 0 || v.inFlight > 0 && v.now-v.oldest > int64(w.least)/4 {
+		return min(closeTick, max(w.least/10, 5*time.Millisecond))
+	}
+	return min(healthTick, max(w.least/4, 10*time.Millisecond))
+}
+
 // health watches one connection. It is paho's pinger: paho runs it.
 type health struct {
 	link    *link
@@ -136,7 +164,10 @@ type health struct {
 	nudge   chan struct{}
 }
 
-const healthTick = 250 * time.Millisecond
+const (
+	healthTick = 250 * time.Millisecond
+	closeTick  = 50 * time.Millisecond
+)
 
 var pingreq = []byte{0xC0, 0}
 
@@ -145,19 +176,16 @@ func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 	l := h.link
 	cfg := l.config()
 	w := watch{keepAlive: time.Duration(keepAlive) * time.Second, least: cfg.AckTimeout.Std(), patience: cfg.Patience.Std(), factor: int(l.factor.Load())}
-	tick := time.NewTicker(min(healthTick, max(w.least/4, 10*time.Millisecond)))
-	defer tick.Stop()
+	look := time.NewTimer(w.next(vitals{}))
+	defer look.Stop()
 	for owed := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-h.nudge:
-		case <-tick.C:
+		case <-look.C:
 		}
-		v := vitals{now: h.wire.clock(), read: h.wire.seen.Load(), written: h.wire.sent.Load(), suspect: h.suspect.Swap(false)}
-		v.oldest, v.inFlight = l.role.oldest()
-		v.allLate = l.up.allLate(l)
-		v.reached, v.behind = h.wire.reached()
+		v := h.vitals()
 		out := w.judge(v, l.roundTrip())
 		l.late.Store(out.late)
 		l.setSlow(out.slow)
@@ -168,10 +196,21 @@ func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 			if errors.Is(out.dead, errStuck) {
 				l.factor.Store(min(l.factor.Load()*2, 32))
 			}
-			h.wire.cut(out.dead)
-			return out.dead
+			why := silence(out.dead, out.lost)
+			h.wire.cut(why)
+			return why
 		}
+		look.Reset(w.next(v))
 	}
+}
+
+func (h *health) vitals() vitals {
+	l := h.link
+	v := vitals{now: h.wire.clock(), read: h.wire.seen.Load(), written: h.wire.sent.Load(), suspect: h.suspect.Swap(false)}
+	v.oldest, v.inFlight = l.role.oldest()
+	v.allLate = l.up.allLate(l)
+	v.reached, v.behind, v.lost = h.wire.reached()
+	return v
 }
 
 // PacketSent, PacketReceived, PingResp and SetDebug are paho's; the wire's

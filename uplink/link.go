@@ -55,6 +55,7 @@ type link struct {
 
 	trouble []trouble // by endpoint; the link's goroutine's
 	last    int       // endpoint of the last connection, -1 for none
+	gone    time.Time // since when there is no connection; the link's goroutine's
 
 	sayMu sync.Mutex // orders what the role is told about being online
 	said  bool
@@ -63,6 +64,8 @@ type link struct {
 	mu       sync.Mutex // guards what follows
 	state    string
 	cause    string
+	fault    Fault // the kind of cause
+	faults   map[Fault]int64
 	since    time.Time
 	place    int    // endpoint, -1 for none; written with Uplink.mu held too
 	at       string // its URL
@@ -75,7 +78,7 @@ type link struct {
 var errRolled = errors.New("the configuration changed")
 
 func newLink(u *Uplink, index int, id string) *link {
-	l := &link{up: u, index: index, id: id, log: u.log.With("link", id), wake: make(chan struct{}, 1), last: -1, place: -1, said: true, state: Stopped, since: time.Now()}
+	l := &link{up: u, index: index, id: id, log: u.log.With("link", id), wake: make(chan struct{}, 1), last: -1, place: -1, said: true, state: Stopped, since: time.Now(), faults: map[Fault]int64{}}
 	l.factor.Store(1)
 	return l
 }
@@ -138,7 +141,7 @@ func (l *link) run(ctx context.Context) {
 		}
 		if rolled {
 			l.last = -1
-			l.set(Connecting, errRolled.Error())
+			l.fail(Connecting, errRolled)
 			continue
 		}
 		if time.Since(began) > 6*stableSpell && !errors.Is(err, errStuck) {
@@ -150,9 +153,11 @@ func (l *link) run(ctx context.Context) {
 
 func (l *link) lost(e int, lasted time.Duration, err error) {
 	eps := l.up.settings.Load().endpoints
-	l.set(Connecting, err.Error())
+	err = lossFault(err)
+	l.fail(Connecting, err)
+	l.gone = time.Now()
 	if e < len(eps) {
-		l.log.Info("link lost", "endpoint", eps[e].url, "after", lasted.Round(time.Millisecond), "err", err)
+		l.log.Info("link lost", "endpoint", eps[e].url, "fault", faultOf(err), "after", lasted.Round(time.Millisecond), "err", err)
 		l.trouble[e].lost(time.Now(), lasted, l.config().ReconnectMax.Std())
 	}
 	l.up.suspect(l, e)
@@ -182,7 +187,7 @@ func (l *link) reach(ctx context.Context) (*client, int) {
 		l.set(Connecting, "")
 		within := set.cfg.ConnectTimeout.Std()
 		if len(tried) > 1 && misses < len(tried) {
-			within = min(within, firstTry)
+			within = min(within, max(firstTry, 6*time.Duration(l.mean.Load())))
 		}
 		c, err := l.try(ctx, set, e, within)
 		if err == nil {
@@ -193,10 +198,9 @@ func (l *link) reach(ctx context.Context) (*client, int) {
 		}
 		tried[e] = true
 		l.trouble[e].failed(time.Now(), set.cfg.ReconnectMax.Std())
-		if misses++; misses <= len(tried) {
-			l.log.Info("endpoint not reached", "endpoint", set.endpoints[e].url, "err", err)
-		}
-		l.set("", err.Error())
+		misses++
+		l.up.outages.missed(l, set.endpoints[e].url, err, time.Now())
+		l.fail("", err)
 		if misses == len(tried) {
 			l.sayOffline()
 		}
@@ -265,7 +269,7 @@ func (l *link) connected(c *client, e int, retire context.CancelCauseFunc) {
 	l.role.online(true)
 	l.sayMu.Unlock()
 	if e < len(set.endpoints) {
-		l.log.Info("link up", "endpoint", set.endpoints[e].url)
+		l.sayUp(set.endpoints[e].url)
 	}
 }
 
@@ -298,21 +302,34 @@ func (l *link) set(state, cause string) {
 		l.state, l.since = state, time.Now()
 	}
 	if cause != "" || l.state == Connected || l.state == Stopped {
-		l.cause = cause
+		l.cause, l.fault = cause, ""
+	}
+}
+
+// fail notes a state, "" for the present one, and why it is not up.
+func (l *link) fail(state string, err error) {
+	kind := faultOf(err)
+	l.set(state, err.Error())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = kind
+	if kind != FaultMoving {
+		l.faults[kind]++
 	}
 }
 
 // complain shows a fault that does not end the connection.
-func (l *link) complain(text string) { l.set("", text) }
+func (l *link) complain(err error) { l.fail("", err) }
 
 func (l *link) setSlow(slow bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case slow && l.state == Connected:
-		l.state, l.cause, l.since = Slow, "acknowledgements are late, pings are answered", time.Now()
+		l.state, l.cause, l.fault, l.since = Slow, "acknowledgements are late, pings are answered", FaultLate, time.Now()
+		l.faults[FaultLate]++
 	case !slow && l.state == Slow:
-		l.state, l.cause, l.since = Connected, "", time.Now()
+		l.state, l.cause, l.fault, l.since = Connected, "", "", time.Now()
 	}
 }
 

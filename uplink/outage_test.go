@@ -1,81 +1,44 @@
 package uplink
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 )
 
-// The whole cloud is away under load, and the gateway is stopped and started
-// in the middle of it: all arrives, first arrivals in order, and nothing twice
-// but what was in flight when the connections were cut.
-func TestOutageUnderLoad(t *testing.T) {
-	var book ledger
-	var relays []*relay
-	cfg := quick()
-	cfg.Links = 2
-	cfg.InFlight = 64
-	for range 3 {
-		m := startMosquitto(t)
-		r := newRelay(t, m.addr)
-		relays = append(relays, r)
-		cfg.Endpoints = append(cfg.Endpoints, "mqtt://"+r.addr())
-		book.consume(t, m.addr)
-	}
-	dir := t.TempDir()
-	open := func(epoch uint64) (*Uplink, func()) {
-		u, err := New(cfg, Options{Gateway: "gw", Epoch: epoch, Dir: dir})
-		if err != nil {
-			t.Fatal(err)
+// One line when an endpoint goes, one when it comes back, however many links
+// try however often.
+func TestOutageIsSaidOnce(t *testing.T) {
+	var log lines
+	u := &Uplink{log: log.logger()}
+	a, b := newLink(u, 0, "u0"), newLink(u, 1, "u1")
+	now := time.Now()
+	refused, name := fault(FaultRefused, errors.New("r")), fault(FaultNoName, errors.New("n"))
+	for i, s := range []struct {
+		miss  error // nil: reached
+		link  *link
+		after time.Duration
+		lines int // in all
+	}{
+		{refused, a, 0, 1},
+		{refused, b, time.Second, 1},
+		{refused, a, time.Second, 1},
+		{name, a, time.Second, 2},
+		{name, b, time.Second, 2},
+		{name, a, 2 * forgotten, 3},
+		{nil, b, time.Second, 4}, // "link up" only: this outage is not b's
+		{nil, a, time.Second, 6}, // and the end of the outage
+		{refused, a, time.Second, 7},
+	} {
+		now = now.Add(s.after)
+		if s.miss != nil {
+			u.outages.missed(s.link, "mqtt://x:1", s.miss, now)
+		} else {
+			s.link.sayUp("mqtt://x:1")
 		}
-		return u, run(t, u)
-	}
-	refuse := func(on bool) {
-		for _, r := range relays {
-			r.refuse(on)
+		if got := strings.Count(log.String(), "\n"); got != s.lines {
+			t.Errorf("step %d: got %d lines, want %d:\n%s", i, got, s.lines, log.String())
 		}
 	}
-	settled := func(done *counter, devices *publishers) {
-		t.Helper()
-		eventually(t, "all are settled", func() bool { return int(done.settled.Load()) == devices.sent() })
-	}
-	var done counter
-	var devices publishers
-	u, stop := open(1)
-	eventuallyUp(t, u, 0)
-	eventuallyUp(t, u, 1)
-	quiet := devices.load(u, &done)
-	time.Sleep(300 * time.Millisecond) // of healthy traffic
-	refuse(true)
-	time.Sleep(1500 * time.Millisecond)
-	quiet()
-	settled(&done, &devices)
-	stop()
-
-	u, _ = open(2)
-	quiet = devices.load(u, &done)
-	time.Sleep(time.Second)
-	refuse(false)
-	eventuallyUp(t, u, 0)
-	eventuallyUp(t, u, 1)
-	refuse(true) // while the backlog drains
-	time.Sleep(300 * time.Millisecond)
-	refuse(false)
-	eventuallyUp(t, u, 0)
-	eventuallyUp(t, u, 1)
-	time.Sleep(300 * time.Millisecond)
-	quiet()
-	settled(&done, &devices)
-	sent := devices.sent()
-	eventually(t, "all are in the cloud", func() bool { n, _ := book.count(); return n == sent })
-	_, duplicates := book.count()
-	if most := 2 * 2 * cfg.InFlight; duplicates > most { // two cuts, two links
-		t.Errorf("got %d duplicates, want at most %d", duplicates, most)
-	}
-	if len(book.disorder) > 0 {
-		t.Errorf("got %d out of order: %v", len(book.disorder), book.disorder[:min(5, len(book.disorder))])
-	}
-	if done.bad.Load() > 0 {
-		t.Errorf("got %d tickets settled with an error", done.bad.Load())
-	}
-	t.Logf("%d messages, %d duplicates, %d bytes to disk in the second run", sent, duplicates, u.Stats().Spool.Written)
 }

@@ -43,12 +43,12 @@ func (u *Uplink) suspect(l *link, e int) {
 	}
 }
 
-// allLate says whether there are other links with messages in flight, and all
-// of them are late.
+// allLate says whether other links have messages in flight elsewhere, and all
+// of them are late. A link on the same endpoint says nothing about the others.
 func (u *Uplink) allLate(l *link) bool {
-	some := false
+	here, some := l.whereabouts(), false
 	for _, o := range u.links {
-		if o == l {
+		if o == l || o.whereabouts() == here {
 			continue
 		}
 		if _, n := o.role.oldest(); n > 0 {
@@ -59,6 +59,12 @@ func (u *Uplink) allLate(l *link) bool {
 		}
 	}
 	return some
+}
+
+func (l *link) whereabouts() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
 }
 
 // move installs settings with other endpoints, credentials or limits. The

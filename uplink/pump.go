@@ -57,6 +57,8 @@ func (u *upward) connect(c Config) *paho.Connect {
 func (u *upward) begin(w *wire, l limits) {
 	c := u.link.config()
 	u.wire = w
+	u.trip.seed(time.Duration(w.clock() - w.sent.Load()))
+	u.shareTrip()
 	u.win.reset(min(c.InFlight, l.receive), int(c.InFlightBytes))
 	u.form = form{qos: l.qos, retain: l.retain}
 	if c.LoopGuard {
@@ -283,8 +285,7 @@ func (u *upward) idle() {
 		return
 	}
 	u.settled = false
-	u.link.mean.Store(int64(u.trip.mean))
-	u.link.dev.Store(int64(u.trip.dev))
+	u.shareTrip()
 	u.link.up.settledNow()
 	count, refused := u.win.state()
 	if count == 0 && refused > 0 {
@@ -297,4 +298,10 @@ func (u *upward) idle() {
 	if room, _ := u.win.room(); room > 0 || count == 0 {
 		u.link.notify()
 	}
+}
+
+// shareTrip shows the reader's round trip to health.
+func (u *upward) shareTrip() {
+	u.link.mean.Store(int64(u.trip.mean))
+	u.link.dev.Store(int64(u.trip.dev))
 }

@@ -263,32 +263,53 @@ func TestWindowIDs(t *testing.T) {
 	}
 }
 
+// step is a look at vitals and its verdict.
+type step struct {
+	at   int64 // ms
+	v    vitals
+	want verdict
+}
+
 func TestJudge(t *testing.T) {
 	const ms = int64(time.Millisecond)
 	fresh := func() *watch {
 		return &watch{keepAlive: 10 * time.Second, least: time.Second, patience: 30 * time.Second, factor: 1}
-	}
-	type step struct {
-		at   int64 // ms
-		v    vitals
-		want verdict
 	}
 	v := func(oldest, read, written int64, inFlight int) vitals {
 		return vitals{oldest: oldest * ms, read: read * ms, written: written * ms, inFlight: inFlight}
 	}
 	late := func(v vitals) vitals { v.allLate = true; return v }
 	far := func(v vitals, reached uint64) vitals { v.behind, v.reached = true, reached; return v }
+	gone := func(v vitals) vitals { v.behind, v.lost = true, true; return v }
 	suspect := func(v vitals) vitals { v.suspect = true; return v }
 	for name, steps := range map[string][]step{
-		"busy and answered": {{500, v(0, 0, 400, 5), verdict{}}, {900, v(500, 800, 800, 5), verdict{}}},
+		"busy and answered": {{500, v(200, 450, 400, 5), verdict{}}, {900, v(500, 800, 800, 5), verdict{}}},
 		"silent node": {
-			{1100, v(1, 900, 1000, 5), verdict{ping: true, late: true}},
-			{1500, v(1, 900, 1100, 5), verdict{late: true}},
-			{1700, v(1, 900, 1100, 5), verdict{late: true, dead: errSilent}}},
-		"silent everywhere: a longer wait": {
-			{1100, late(v(1, 900, 1000, 5)), verdict{ping: true, late: true}},
-			{2900, late(v(1, 900, 1100, 5)), verdict{late: true}},
-			{3200, late(v(1, 900, 1100, 5)), verdict{late: true, dead: errSilent}}},
+			{400, v(1, 300, 300, 5), verdict{}},
+			{550, v(1, 300, 300, 5), verdict{ping: true}},
+			{750, v(1, 300, 550, 5), verdict{}},
+			{950, v(1, 300, 550, 5), verdict{}},
+			{1050, v(1, 300, 550, 5), verdict{late: true}},
+			{1250, v(1, 300, 550, 5), verdict{late: true}},
+			{1320, v(1, 300, 550, 5), verdict{late: true, dead: errSilent}}},
+		"half-open": {
+			{1100, gone(v(1, 900, 1000, 5)), verdict{ping: true, late: true}},
+			{1300, gone(v(1, 900, 1100, 5)), verdict{late: true}},
+			{1500, gone(v(1, 900, 1100, 5)), verdict{late: true}},
+			{1700, gone(v(1, 900, 1100, 5)), verdict{late: true}},
+			{1900, gone(v(1, 900, 1100, 5)), verdict{late: true, dead: errSilent, lost: true}}},
+		"a ping is not answered, but the acknowledgement comes": {
+			{550, v(1, 300, 300, 5), verdict{ping: true}},
+			{750, v(1, 300, 550, 5), verdict{}},
+			{950, v(900, 300, 550, 5), verdict{}},
+			{1150, v(900, 300, 550, 5), verdict{}},
+			{1350, v(900, 300, 550, 5), verdict{}},
+			{1550, v(900, 300, 550, 5), verdict{}},
+			{2000, v(900, 300, 550, 5), verdict{late: true, dead: errSilent}}},
+		"silent everywhere: a longer wait": append([]step{
+			{1100, late(v(1, 900, 1000, 5)), verdict{ping: true, late: true}}},
+			append(looks(1300, 4100, step{v: late(v(1, 900, 1100, 5)), want: verdict{late: true}}),
+				step{4300, late(v(1, 900, 1100, 5)), verdict{late: true, dead: errSilent}})...),
 		"slow cloud, then well": {
 			{1100, v(1, 900, 1000, 5), verdict{ping: true, late: true}},
 			{1200, v(1, 1150, 1100, 5), verdict{late: true, slow: true}},
@@ -298,27 +319,30 @@ func TestJudge(t *testing.T) {
 		"answers pings only": {
 			{1100, v(1, 900, 1000, 5), verdict{ping: true, late: true}},
 			{31000, v(1, 30990, 1100, 5), verdict{late: true, slow: true, dead: errStuck}}},
-		"idle": {
+		"idle": append([]step{
 			{7000, v(0, 100, 100, 0), verdict{}},
-			{7700, v(0, 100, 100, 0), verdict{ping: true}},
-			{12000, v(0, 100, 7700, 0), verdict{}},
-			{12700, v(0, 100, 7700, 0), verdict{}},
-			{12800, v(0, 100, 7700, 0), verdict{dead: errIdle}}},
-		"suspected": {
-			{100, suspect(v(0, 50, 50, 0)), verdict{ping: true}},
-			{1000, v(0, 50, 100, 0), verdict{}},
-			{1200, v(0, 50, 100, 0), verdict{dead: errSuspect}}},
-		"a large message on a slow line": {
+			{7700, v(0, 100, 100, 0), verdict{ping: true}}},
+			append(looks(7900, 12700, step{v: v(0, 100, 7700, 0)}), step{12900, v(0, 100, 7700, 0), verdict{dead: errIdle}})...),
+		"canaries go out and nothing comes in": {
+			{7000, v(0, 100, 6900, 0), verdict{}},
+			{7700, v(0, 100, 6900, 0), verdict{ping: true}}},
+		"canaries come in and nothing goes out": {
+			{7000, v(0, 6900, 100, 0), verdict{}},
+			{7700, v(0, 6900, 100, 0), verdict{ping: true}}},
+		"suspected": append([]step{
+			{100, suspect(v(0, 50, 50, 0)), verdict{ping: true}}},
+			append(looks(300, 700, step{v: v(0, 50, 100, 0)}), step{900, v(0, 50, 100, 0), verdict{dead: errSuspect}})...),
+		"a large message on a slow line": append(append([]step{
 			{1100, far(v(1, 900, 1000, 1), 10), verdict{ping: true, late: true}},
-			{1500, far(v(1, 900, 1100, 1), 20), verdict{late: true}},
-			{1900, far(v(1, 900, 1100, 1), 30), verdict{late: true}},
-			{2300, far(v(1, 900, 1100, 1), 30), verdict{late: true}},
-			{2500, far(v(1, 900, 1100, 1), 30), verdict{late: true, dead: errSilent}}},
+			{1500, far(v(1, 900, 1100, 1), 20), verdict{late: true}}},
+			looks(1900, 2500, step{v: far(v(1, 900, 1100, 1), 30), want: verdict{late: true}})...),
+			step{2700, far(v(1, 900, 1100, 1), 30), verdict{late: true, dead: errSilent}}),
 		"this process was stopped": {
 			{100, v(90, 50, 90, 5), verdict{}},
-			{60000, v(90, 50, 90, 5), verdict{ping: true, late: true}},
-			{120000, v(90, 50, 90, 5), verdict{late: true}},
-			{120001, v(90, 50, 90, 5), verdict{late: true, dead: errSilent}}},
+			{10000, v(90, 50, 90, 5), verdict{ping: true, late: true}},
+			{20000, v(90, 50, 90, 5), verdict{late: true}},
+			{20001, v(90, 50, 90, 5), verdict{late: true}},
+			{20002, v(90, 20001, 20000, 5), verdict{late: true, slow: true}}},
 	} {
 		w := fresh()
 		for _, s := range steps {
@@ -327,6 +351,30 @@ func TestJudge(t *testing.T) {
 				t.Errorf("%s at %d ms: got %+v, want %+v", name, s.at, got, s.want)
 			}
 		}
+	}
+}
+
+// looks repeats a step every 200 ms.
+func looks(from, to int64, s step) (all []step) {
+	for s.at = from; s.at <= to; s.at += 200 {
+		all = append(all, s)
+	}
+	return all
+}
+
+// What is known of a slow line is known before its first message.
+func TestHandshakeSeedsTheRoundTrip(t *testing.T) {
+	var r rtt
+	r.seed(1200 * time.Millisecond)
+	if got := r.deadline(time.Second); got < 2*time.Second {
+		t.Errorf("after a handshake of 1.2 s: got a deadline of %v, want more than 2 s", got)
+	}
+	for range 50 {
+		r.add(10 * time.Millisecond)
+	}
+	before := r
+	if r.seed(20 * time.Millisecond); r != before {
+		t.Errorf("a shorter handshake: got %v, want %v as before", r, before)
 	}
 }
 

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"maps"
 	"time"
 
 	"tidegate/uplink/spool"
@@ -23,6 +24,7 @@ type LinkStats struct {
 	Endpoint string        // URL; "" when there is none
 	State    string        // connecting, backoff, up, slow, draining, stopped
 	Cause    string        // why it is not up, in words; "" when it is
+	Fault    Fault         // the kind of cause
 	Since    time.Time     // of the state
 	RTT      time.Duration // smoothed, of PUBLISH to PUBACK
 
@@ -37,6 +39,8 @@ type LinkStats struct {
 	Unrouted   int64 // from the cloud, matching no down route
 	Reconnects int64 // connections after the first
 	Failovers  int64 // of those, to another endpoint than before
+
+	Faults map[Fault]int64 // how often each kind was met: failed tries, lost connections, spells of slowness
 }
 
 // RouteStats are the numbers of one route.
@@ -80,7 +84,7 @@ func (l *link) stats() LinkStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := LinkStats{
-		ID: l.id, State: l.state, Cause: l.cause, Since: l.since, RTT: time.Duration(l.mean.Load()),
+		ID: l.id, State: l.state, Cause: l.cause, Fault: l.fault, Faults: maps.Clone(l.faults), Since: l.since, RTT: time.Duration(l.mean.Load()),
 		Reconnects: max(l.attempts-1, 0), Failovers: l.moves,
 	}
 	if l.state != Stopped {

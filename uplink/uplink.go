@@ -48,6 +48,7 @@ type Uplink struct {
 	routes   atomic.Pointer[routes]
 	noRoute  atomic.Int64
 	looped   atomic.Int64
+	outages  outages
 	rolls    chan struct{} // one slot: the links have old settings
 
 	mu sync.Mutex // guards every link's place together; taken before a link's mu

@@ -215,27 +215,29 @@ func (c *wire) write(b []byte) error {
 	return c.werr
 }
 
-// reached returns how many bytes the other side's kernel has taken, and whether
-// there are more on the way. Zeros when the kernel does not say.
-func (c *wire) reached() (bytes uint64, more bool) {
+// reached returns how many bytes the other side's kernel has taken, whether
+// there are more on the way, and whether those were sent again and again in
+// vain. Zeros when the kernel does not say.
+func (c *wire) reached() (bytes uint64, more, lost bool) {
 	nc := c.Conn
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()
 	}
 	t, ok := nc.(*net.TCPConn)
 	if !ok {
-		return 0, false
+		return 0, false, false
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
-		return 0, false
+		return 0, false, false
 	}
 	raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			bytes, more = info.Bytes_acked, info.Unacked > 0 || info.Notsent_bytes > 0
+			lost = info.Unacked > 0 && info.Retransmits > 0 // not so when the other side's buffers are full
 		}
 	})
-	return bytes, more
+	return bytes, more, lost
 }
 
 // fail remembers the first reason why the connection ended.
