@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm)
+needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm ip:iproute2)
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for n in "${needs[@]}"; do

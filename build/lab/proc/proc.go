@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Command says what to run.
@@ -29,6 +31,9 @@ type Command struct {
 	// root): what it mounts goes when it goes, and killing it kills all that
 	// it started.
 	Contained bool
+
+	// Network is the network namespace to run in; nil for this process's own.
+	Network *os.File
 }
 
 // Process is a running child, or one that has ended.
@@ -64,7 +69,12 @@ func Start(c Command) (*Process, error) {
 		// Pdeathsig follows the thread that started the child, so the thread
 		// stays with it to its end.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		if c.Network == nil {
+			defer runtime.UnlockOSThread()
+		} else if err := unix.Setns(int(c.Network.Fd()), unix.CLONE_NEWNET); err != nil {
+			started <- fmt.Errorf("enter a network namespace: %w", err)
+			return // the thread ends with its goroutine, wherever it is
+		}
 		err := cmd.Start()
 		started <- err
 		if err == nil {
