@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 
 	"tidegate/build/lab/proc"
@@ -31,7 +34,27 @@ func Kinds() []string { return []string{"standin", "mosquitto", "rabbitmq"} }
 // CONNECT. Its files go to dir. Output gets what the nodes print; it may be
 // nil. On an error nothing is left running.
 func Open(ctx context.Context, kind, dir string, output io.Writer) (*Cloud, error) {
-	make := map[string]func(context.Context, string) (*Cloud, error){
+	ports, err := proc.Ports(Size)
+	if err != nil {
+		return nil, err
+	}
+	var places []Place
+	for _, port := range ports {
+		places = append(places, Place{Host: "127.0.0.1", Port: port})
+	}
+	return OpenAt(ctx, kind, dir, places, output)
+}
+
+// Place is where a node is.
+type Place struct {
+	Host    string   // IPv4 address
+	Port    int      // of plain MQTT
+	Network *os.File // namespace of a host that is the node's alone; nil for this process's own
+}
+
+// OpenAt is Open with a place for each of the nodes.
+func OpenAt(ctx context.Context, kind, dir string, places []Place, output io.Writer) (*Cloud, error) {
+	make := map[string]func(context.Context, string, []Place) (*Cloud, error){
 		"standin":   newStandin,
 		"mosquitto": newMosquitto,
 		"rabbitmq":  newRabbitMQ,
@@ -39,12 +62,14 @@ func Open(ctx context.Context, kind, dir string, output io.Writer) (*Cloud, erro
 	if make == nil {
 		return nil, fmt.Errorf("no cloud of kind %q; there are %q", kind, Kinds())
 	}
-	c, err := make(ctx, dir)
+	c, err := make(ctx, dir, places)
 	if err != nil {
 		return nil, fmt.Errorf("make a cloud of kind %s: %w", kind, err)
 	}
 	c.Kind = kind
-	for _, n := range c.Nodes {
+	for i, n := range c.Nodes {
+		n.Addr = net.JoinHostPort(places[i].Host, strconv.Itoa(places[i].Port))
+		n.command.Network = places[i].Network
 		n.command.Output = output
 	}
 	if err := c.Start(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tidegate/build/lab/proc"
@@ -14,9 +15,9 @@ import (
 
 // newRabbitMQ makes a cluster of three RabbitMQ nodes that run in a Debian 13
 // root made by rabbitmq.sh, each in its own mount and pid namespace. They
-// share the machine's network: all their ports are on the loopback address.
-func newRabbitMQ(ctx context.Context, dir string) (*Cloud, error) {
-	root, err := rabbitRoot(ctx)
+// share one host, or have one each.
+func newRabbitMQ(ctx context.Context, dir string, places []Place) (*Cloud, error) {
+	root, err := RabbitRoot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -24,27 +25,22 @@ func newRabbitMQ(ctx context.Context, dir string) (*Cloud, error) {
 	if err != nil || len(sbin) != 1 {
 		return nil, fmt.Errorf("no single RabbitMQ in %s: %q", root, sbin)
 	}
-	ports, err := proc.Ports(2*Size + 1)
+	members, mappers, err := cluster(places)
 	if err != nil {
 		return nil, err
 	}
 	c := &Cloud{Cluster: true}
-	epmd, err := startEPMD(ctx, root, ports[2*Size])
-	if err != nil {
-		return nil, err
-	}
-	c.helpers = append(c.helpers, epmd)
-	for i := range Size {
-		r := rabbit{
-			name: fmt.Sprintf("r%d", i+1),
-			root: root,
-			sbin: strings.TrimPrefix(sbin[0], root),
-			data: filepath.Join(dir, fmt.Sprintf("r%d", i+1)),
-			mqtt: ports[i],
-			dist: ports[Size+i],
-			epmd: ports[2*Size],
+	for _, m := range mappers {
+		epmd, err := startEPMD(ctx, root, m)
+		if err != nil {
+			c.Close()
+			return nil, err
 		}
-		node, err := r.node()
+		c.helpers = append(c.helpers, epmd)
+	}
+	for _, r := range members {
+		r.root, r.sbin, r.data = root, strings.TrimPrefix(sbin[0], root), filepath.Join(dir, r.name)
+		node, err := r.node(members)
 		if err != nil {
 			c.Close()
 			return nil, err
@@ -54,8 +50,34 @@ func newRabbitMQ(ctx context.Context, dir string) (*Cloud, error) {
 	return c, nil
 }
 
-// rabbitRoot runs rabbitmq.sh, which makes the root when it is missing.
-func rabbitRoot(ctx context.Context) (string, error) {
+// cluster plans the nodes, and where Erlang's port mapper must run: once for
+// each host.
+func cluster(places []Place) (members, mappers []rabbit, err error) {
+	apart := places[0].Network != nil
+	taken := func(port int) bool {
+		return slices.ContainsFunc(places, func(p Place) bool { return p.Port == port })
+	}
+	ports, err := proc.Ports(2*len(places) + 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	ports = slices.DeleteFunc(ports, taken) // by the nodes' own, which do not run yet
+	for i, p := range places {
+		r := rabbit{name: fmt.Sprintf("r%d", i+1), host: "localhost", place: p, dist: ports[i], epmd: ports[len(places)]}
+		if apart {
+			r.host = fmt.Sprintf("host%d", i+1)
+		}
+		members = append(members, r)
+	}
+	if apart {
+		return members, members, nil
+	}
+	return members, members[:1], nil
+}
+
+// RabbitRoot returns the root that RabbitMQ runs in. It is made when it is
+// missing: a minute, with root's rights and the machine's network.
+func RabbitRoot(ctx context.Context) (string, error) {
 	repo, err := proc.Root()
 	if err != nil {
 		return "", err
@@ -71,16 +93,16 @@ func rabbitRoot(ctx context.Context) (string, error) {
 
 // startEPMD starts Erlang's port mapper apart from the nodes: the node that
 // came first would start it, and take it along when it is killed.
-func startEPMD(ctx context.Context, root string, port int) (*proc.Process, error) {
-	p, err := proc.Start(proc.Command{Name: "epmd", Args: []string{
-		"chroot", root, "epmd", "-address", "127.0.0.1", "-port", fmt.Sprint(port),
+func startEPMD(ctx context.Context, root string, r rabbit) (*proc.Process, error) {
+	p, err := proc.Start(proc.Command{Name: "epmd", Network: r.place.Network, Args: []string{
+		"chroot", root, "epmd", "-address", r.place.Host, "-port", fmt.Sprint(r.epmd),
 	}})
 	if err != nil {
 		return nil, err
 	}
 	err = p.Ready(ctx, func(ctx context.Context) error {
 		var dialer net.Dialer
-		conn, err := dialer.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		conn, err := dialer.DialContext(ctx, "tcp", fmt.Sprintf("%s:%d", r.place.Host, r.epmd))
 		if err == nil {
 			conn.Close()
 		}
@@ -94,11 +116,12 @@ func startEPMD(ctx context.Context, root string, port int) (*proc.Process, error
 }
 
 type rabbit struct {
-	name, root string
+	name, host string // its Erlang name is name@host
+	root       string
 	sbin       string // inside root
 	data       string // outside root; bound to /mnt in it
-	mqtt       int    // ports
-	dist       int
+	place      Place
+	dist       int // ports
 	epmd       int
 }
 
@@ -107,17 +130,19 @@ type rabbit struct {
 const enter = `set -e
 mount --make-rprivate /
 mount --bind "$2" "$1/mnt"
+mount --bind "$2/hosts" "$1/etc/hosts"
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
 root=$1; shift 2
 exec chroot "$root" "$@"`
 
-func (r rabbit) node() (*Node, error) {
+func (r rabbit) node(members []rabbit) (*Node, error) {
 	if err := os.MkdirAll(r.data, 0o700); err != nil {
 		return nil, err
 	}
 	files := map[string]string{
-		"rabbitmq.conf":   r.config(),
+		"rabbitmq.conf":   r.config(members),
+		"hosts":           hosts(members),
 		"enabled_plugins": "[rabbitmq_mqtt].\n",
 	}
 	for name, text := range files {
@@ -127,7 +152,6 @@ func (r rabbit) node() (*Node, error) {
 	}
 	return &Node{
 		Name: r.name,
-		Addr: fmt.Sprintf("127.0.0.1:%d", r.mqtt),
 		command: proc.Command{
 			Name:      r.name,
 			Contained: true,
@@ -142,7 +166,7 @@ func (r rabbit) env() []string {
 		"HOME=/mnt",
 		"LC_ALL=C.UTF-8",
 		"RUNNING_UNDER_SYSTEMD=1", // exec Erlang instead of staying in front of it
-		"RABBITMQ_NODENAME=" + r.name + "@localhost",
+		"RABBITMQ_NODENAME=" + r.name + "@" + r.host,
 		"RABBITMQ_CONFIG_FILE=/mnt/rabbitmq.conf",
 		"RABBITMQ_ENABLED_PLUGINS_FILE=/mnt/enabled_plugins",
 		"RABBITMQ_MNESIA_BASE=/mnt/data",
@@ -150,16 +174,24 @@ func (r rabbit) env() []string {
 		"RABBITMQ_PID_FILE=/mnt/pid",
 		fmt.Sprint("RABBITMQ_DIST_PORT=", r.dist),
 		fmt.Sprint("ERL_EPMD_PORT=", r.epmd),
-		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_EPMD_ADDRESS=" + r.place.Host,
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-setcookie tidegate -start_epmd false" +
-			" -kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none",
+			" -kernel inet_dist_use_interface {" + strings.ReplaceAll(r.place.Host, ".", ",") + "} +S 2:2 +sbwt none",
 	}
 }
 
-func (r rabbit) config() string {
+func hosts(members []rabbit) string {
+	lines := []string{"127.0.0.1 localhost"}
+	for _, m := range members {
+		lines = append(lines, m.place.Host+" "+m.host)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func (r rabbit) config(members []rabbit) string {
 	lines := []string{
 		"listeners.tcp = none", // AMQP
-		fmt.Sprintf("mqtt.listeners.tcp.1 = 127.0.0.1:%d", r.mqtt),
+		fmt.Sprintf("mqtt.listeners.tcp.1 = %s:%d", r.place.Host, r.place.Port),
 		"mqtt.allow_anonymous = true",
 		"anonymous_login_user = guest",
 		"anonymous_login_pass = guest",
@@ -167,13 +199,15 @@ func (r rabbit) config() string {
 		// With classic queues a session dies with the node that holds it.
 		"mqtt.durable_queue_type = quorum",
 		"mqtt.max_session_expiry_interval_seconds = 86400",
+		// A node cut off from its peers stops serving instead of going its own way.
+		"cluster_partition_handling = pause_minority",
 		"cluster_formation.peer_discovery_backend = classic_config",
 		"log.file = false",
 		"log.console = true",
 		"log.console.level = warning",
 	}
-	for i := range Size {
-		lines = append(lines, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = r%d@localhost", i+1, i+1))
+	for i, m := range members {
+		lines = append(lines, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s@%s", i+1, m.name, m.host))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

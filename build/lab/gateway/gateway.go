@@ -23,11 +23,13 @@ type Config struct {
 	Dir       string   // for the configuration file
 	DataDir   string   // what must survive
 	ID        string   // gateway id; the links are called ID-u0, ID-d0, ...
-	Endpoints []string // "host:port" of the cloud's nodes, plain MQTT
+	Endpoints []string // of the cloud's nodes: "host:port", plain MQTT, or a URL
 	Cluster   bool     // the endpoints share sessions
 	Uplink    string   // further lines of TOML for [[uplink]]; may end in its subtables
 	Edge      string   // the same for [edge]
 	Output    io.Writer
+	Bind      string   // "host:port" where devices connect; a free port of the loopback address when empty
+	Network   *os.File // namespace to run in; nil for this process's own
 }
 
 // Topics of the routes.
@@ -51,23 +53,29 @@ type Gateway struct {
 
 // New writes the configuration and starts nothing.
 func New(c Config) (*Gateway, error) {
-	ports, err := proc.Ports(1)
-	if err != nil {
-		return nil, err
+	g := &Gateway{Addr: c.Bind}
+	if g.Addr == "" {
+		ports, err := proc.Ports(1)
+		if err != nil {
+			return nil, err
+		}
+		g.Addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	}
-	g := &Gateway{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0])}
 	file := filepath.Join(c.Dir, "tidegate.toml")
 	if err := os.WriteFile(file, []byte(c.toml(g.Addr)), 0o600); err != nil {
 		return nil, fmt.Errorf("write the gateway's configuration: %w", err)
 	}
-	g.command = proc.Command{Name: "tidegate", Args: []string{c.Program, "run", file}, Output: c.Output}
+	g.command = proc.Command{Name: "tidegate", Args: []string{c.Program, "run", file}, Output: c.Output, Network: c.Network}
 	return g, nil
 }
 
 func (c Config) toml(addr string) string {
 	urls := make([]string, len(c.Endpoints))
 	for i, e := range c.Endpoints {
-		urls[i] = fmt.Sprintf("%q", "mqtt://"+e)
+		if !strings.Contains(e, "://") {
+			e = "mqtt://" + e
+		}
+		urls[i] = fmt.Sprintf("%q", e)
 	}
 	return fmt.Sprintf(`[gateway]
 id = %q
