@@ -60,6 +60,13 @@ func parseStamp(b []byte) (s stamp, ok bool) {
 	return s, int(s.size) == len(b) && checksum(b[:40]) == binary.BigEndian.Uint32(b[40:])
 }
 
+// Sent returns when a payload of this package was published, by its ledger's
+// clock; false for any other payload.
+func Sent(payload []byte) (at time.Duration, ok bool) {
+	s, ok := parseStamp(payload)
+	return s.sent, ok
+}
+
 // checksum mixes the 40 bytes before it, word by word as FNV-1a does.
 func checksum(b []byte) uint32 {
 	h := uint64(14695981039346656037)

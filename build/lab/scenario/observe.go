@@ -1,0 +1,156 @@
+package scenario
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"tidegate/build/lab/gateway"
+	"tidegate/build/lab/proc"
+	"tidegate/uplink"
+)
+
+// signs are what the gateway shows of its links: its log, and its status.
+type signs struct {
+	also io.Writer
+
+	mu    sync.Mutex // guards what follows
+	rest  []byte
+	mark  time.Time
+	first time.Time // of a link's trouble since the mark; zero for none
+	what  string    // the line
+	lost  int       // connections of up links, in all
+}
+
+// Write takes the gateway's log.
+func (s *signs) Write(b []byte) (int, error) {
+	if s.also != nil {
+		_, _ = s.also.Write(b)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rest = append(s.rest, b...)
+	for {
+		line, rest, ok := bytes.Cut(s.rest, []byte("\n"))
+		if !ok {
+			return len(b), nil
+		}
+		s.line(string(line))
+		s.rest = rest
+	}
+}
+
+func (s *signs) line(line string) {
+	if !strings.Contains(line, " link=") {
+		return
+	}
+	if strings.Contains(line, `msg="link lost"`) && strings.Contains(line, "-u") {
+		s.lost++
+	}
+	if !strings.Contains(line, `msg="link up"`) {
+		s.trouble(line)
+	}
+}
+
+func (s *signs) trouble(what string) {
+	if s.first.IsZero() && !s.mark.IsZero() {
+		s.first, s.what = time.Now(), what
+	}
+}
+
+// begin makes this moment the mark.
+func (s *signs) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mark, s.first, s.what = time.Now(), time.Time{}, ""
+}
+
+// detected returns how long after the mark the gateway knew of trouble.
+func (s *signs) detected() (after time.Duration, what string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first.IsZero() {
+		return 0, "", false
+	}
+	return s.first.Sub(s.mark), s.what, true
+}
+
+func (s *signs) losses() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
+// see takes the status of the links.
+func (s *signs) see(links []uplink.LinkStats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range links {
+		if l.State != uplink.Connected {
+			s.trouble(l.ID + ": " + l.State + ": " + l.Cause)
+		}
+	}
+}
+
+// status is one line of the gateway's status socket.
+type status struct {
+	Goroutines int
+	Uplinks    map[string]uplink.Stats
+}
+
+func readStatus(dataDir string) (st status, err error) {
+	c, err := net.DialTimeout("unix", filepath.Join(dataDir, "status.sock"), time.Second)
+	if err != nil {
+		return st, err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return st, err
+	}
+	line, err := bufio.NewReader(c).ReadBytes('\n')
+	if err != nil {
+		return st, err
+	}
+	return st, json.Unmarshal(line, &st)
+}
+
+// links returns the links of the one uplink.
+func (s status) links() []uplink.LinkStats { return s.Uplinks["cloud"].Links }
+
+// meter follows what the gateway costs, through its restarts.
+type meter struct {
+	mu      sync.Mutex // guards what follows
+	peak    int64      // anonymous memory, bytes
+	written int64      // to the storage layer, bytes, by processes that have ended
+	pid     int
+	now     int64 // written by this one
+}
+
+func (m *meter) sample(g *gateway.Gateway) {
+	p := g.Process()
+	if p == nil || !p.Running() {
+		return
+	}
+	u, err := proc.Read(p.PID())
+	if err != nil {
+		return // it has just ended
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p.PID() != m.pid {
+		m.written, m.now, m.pid = m.written+m.now, 0, p.PID()
+	}
+	m.peak, m.now = max(m.peak, u.Anon), u.Written
+}
+
+func (m *meter) totals() (peak, written int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.peak, m.written + m.now
+}
