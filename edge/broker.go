@@ -60,6 +60,7 @@ type Broker struct {
 	stats   counters
 	notices notices
 	flooded atomic.Pointer[session] // one whose queue was full; told of by keepHouse
+	holders holders
 
 	queuedBytes atomic.Int64 // of all sessions
 	departures  atomic.Int64 // of clients whose session stays

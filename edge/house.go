@@ -110,6 +110,7 @@ func (b *Broker) keepHouse(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			b.visitAbsent(now)
+			b.releaseOverdue(now)
 			if s := b.flooded.Swap(nil); s != nil {
 				b.notice("queue full, the newest messages are dropped", s.id)
 			}

@@ -6,19 +6,22 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Publish delivers a message of the gateway itself to local subscribers, and
-// retains it when it says so; it does not go to the uplink. t is settled when
-// every session it was for has it: acknowledged by the client, or waiting in
-// the session; never, when a stop comes first. Publish may pause for a
-// subscriber that is slow, never for one that is stuck. Flush ends a batch of
-// calls.
+// Publish delivers a message of the gateway itself, or a command that came
+// down, to local subscribers, and retains it when it says so; it does not go to
+// the uplink, not even to another than it came from. t is settled when every
+// session it was for has it: acknowledged by the client, or waiting in the
+// session, where it counts as waiting too once its client has left it
+// unacknowledged for the stall time; never, when a stop comes first. The reason
+// is 0x97 when a session's queue was full. Publish waits for nobody: what is
+// too much for one client is dropped there, at QoS 0, or queued. Flush ends a
+// batch of calls.
 func (b *Broker) Publish(m *Message, t Ticket) {
 	var w *waiter
 	if t.Owner != nil && m.QoS > 0 {
 		w = &waiter{t: t}
 		w.n.Store(1)
 	}
-	b.inside(m, w, nil)
+	b.inside(m, w, nil, false)
 	if w != nil {
 		w.done()
 	} else if t.Owner != nil {
@@ -27,17 +30,19 @@ func (b *Broker) Publish(m *Message, t Ticket) {
 }
 
 // Submit accepts a message like a device's PUBLISH: it is delivered locally and
-// handed to the uplink, which settles t. Flush ends a batch of calls.
+// handed to the uplink, which settles t. Like a device it may have to pause for
+// a subscriber that is slow, never for one that is stuck. Flush ends a batch of
+// calls.
 func (b *Broker) Submit(m *Message, t Ticket) {
-	if !b.inside(m, nil, &t) && t.Owner != nil {
+	if !b.inside(m, nil, &t, true) && t.Owner != nil {
 		t.Owner.Settle(t.ID, 0)
 	}
 }
 
 // inside delivers a message that no connection brought, and hands it to the
-// uplink with the ticket up, unless that is nil. It returns whether the uplink
-// took it.
-func (b *Broker) inside(m *Message, w *waiter, up *Ticket) (forwarded bool) {
+// uplink with the ticket up, unless that is nil. patient says whether it waits
+// for subscribers that are slow. It returns whether the uplink took the ticket.
+func (b *Broker) inside(m *Message, w *waiter, up *Ticket, patient bool) (forwarded bool) {
 	rt := b.routes.lookup([]byte(m.Topic), nil)
 	if rt == nil {
 		b.stats.droppedInvalid.Add(1)
@@ -50,6 +55,9 @@ func (b *Broker) inside(m *Message, w *waiter, up *Ticket) (forwarded bool) {
 		b.collect(bt)
 	} else {
 		b.Flush()
+	}
+	if !patient {
+		bt.full = bt.full[:0]
 	}
 	bt.settle(nil)
 	return forwarded

@@ -26,7 +26,9 @@ type session struct {
 	subs   map[string]*subscription
 	texts  int // bytes of their filters
 	out    outbox
-	window int // deliveries in flight allowed at a time
+	window int  // deliveries in flight allowed at a time
+	held   bool // is among those that releaseOverdue looks at
+	late   bool // has left a command unacknowledged for too long: tickets do not wait for it
 	in2    map[uint16]*exchange
 	serial uint32 // of the last exchange
 
@@ -37,13 +39,21 @@ type session struct {
 
 // waiter holds a ticket until the last of several deliveries is done.
 type waiter struct {
-	n atomic.Int32
-	t Ticket
+	n      atomic.Int32
+	reason atomic.Uint32 // other than 0 when a session could not take the message
+	t      Ticket
 }
 
 func (w *waiter) done() {
 	if w != nil && w.n.Add(-1) == 0 {
-		w.t.Owner.Settle(w.t.ID, 0)
+		w.t.Owner.Settle(w.t.ID, byte(w.reason.Load()))
+	}
+}
+
+// refuse makes the ticket tell that a session had no room.
+func (w *waiter) refuse() {
+	if w != nil {
+		w.reason.Store(uint32(packets.ErrQuotaExceeded.Code))
 	}
 }
 
@@ -69,6 +79,7 @@ func (s *session) enqueueLocked(bt *batch, d delivery, more int) {
 			return
 		}
 	} else if !s.queueable(d.m, more) {
+		d.w.refuse()
 		return
 	} else {
 		s.out.add(d)
@@ -129,9 +140,7 @@ func (s *session) launch(bt *batch, c *conn) bool {
 		s.out.finish(d)
 		return true
 	}
-	if d.w != nil {
-		d.w.n.Add(1)
-	}
+	s.hold(d)
 	d.state = isSent
 	s.out.flying++
 	return true
@@ -207,6 +216,7 @@ func (s *session) acked(bt *batch, c *conn, kind byte, id uint16, reason byte) {
 		bt.mark(c, c.ack(packets.Pubrel, id, 0))
 	case kind == packets.Puback && d.qos == 1, kind == packets.Pubrec && d.qos == 2, kind == packets.Pubcomp && d.state == isReleased:
 		w = d.w
+		s.inTime(d)
 		s.out.flying--
 		s.out.finish(d)
 		s.pump(bt, c)

@@ -30,6 +30,7 @@ type Stats struct {
 	Refused            int64 // by the uplink
 	Wills              int64
 	SessionsExpired    int64
+	Overdue            int64 // commands that a client left unacknowledged for too long; they wait in its session
 
 	// edge.db.
 	DiskWritten  int64 // bytes given to the card
@@ -51,7 +52,7 @@ type Stats struct {
 // counters are what Stats are made of.
 type counters struct {
 	connections, refusedConnections, acceptErrors, loginsFailed, malformed, timeouts, cut, panics atomic.Int64
-	received, sent, sentBytes, pauses, denied, refused, wills, expiredSessions                    atomic.Int64
+	received, sent, sentBytes, pauses, denied, refused, wills, expiredSessions, overdue           atomic.Int64
 
 	droppedQueue, droppedSlow, droppedExpired, droppedTooLarge, droppedRetained, droppedInvalid, droppedSessions atomic.Int64
 }
@@ -89,6 +90,7 @@ func (b *Broker) Stats() Stats {
 		Refused:            n.refused.Load(),
 		Wills:              n.wills.Load(),
 		SessionsExpired:    n.expiredSessions.Load(),
+		Overdue:            n.overdue.Load(),
 		DroppedQueue:       n.droppedQueue.Load(),
 		DroppedSlow:        n.droppedSlow.Load(),
 		DroppedExpired:     n.droppedExpired.Load(),
