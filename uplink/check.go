@@ -21,9 +21,7 @@ func (c Config) Check() []conf.Problem {
 	}
 	c.checkEndpoints(&p)
 	p.within("links", int64(c.Links), 1, 16)
-	if len(c.ClientID) > MaxClientID-3 || strings.ContainsFunc(c.ClientID, func(r rune) bool { return !nameRune(r) }) {
-		p.add("client-id", quote(c.ClientID), fmt.Sprintf("at most %d letters, digits, '.', '-' and '_'", MaxClientID-3), "load balancers compare the first 32 bytes of a client id")
-	}
+	c.checkClient(&p)
 	c.checkFiles(&p)
 	p.lasting("keepalive", c.KeepAlive, time.Second, 18*time.Hour)
 	p.lasting("connect-timeout", c.ConnectTimeout, 100*time.Millisecond, 5*time.Minute)
@@ -35,6 +33,8 @@ func (c Config) Check() []conf.Problem {
 	p.within("in-flight", int64(c.InFlight), 1, 16384)
 	p.size("in-flight-bytes", c.InFlightBytes, 1<<10, 1<<30)
 	p.size("max-packet", c.MaxPacket, 1<<10, 256<<20)
+	p.within("down-in-flight", int64(c.DownInFlight), 1, 65535)
+	p.lasting("wait-for-devices", c.WaitForDevices, 0, time.Hour)
 	if !slices.Contains(placements, c.Placement) {
 		p.add("placement", quote(c.Placement), strings.Join(placements, ", "), "")
 	}
@@ -44,6 +44,16 @@ func (c Config) Check() []conf.Problem {
 		p = append(p, q)
 	}
 	return p
+}
+
+func (c Config) checkClient(p *problems) {
+	if c.SingleClient {
+		c.checkSingle(p)
+		return
+	}
+	if len(c.ClientID) > MaxClientID-3 || strings.ContainsFunc(c.ClientID, func(r rune) bool { return !nameRune(r) }) {
+		p.add("client-id", quote(c.ClientID), fmt.Sprintf("at most %d letters, digits, '.', '-' and '_'", MaxClientID-3), "load balancers compare the first 32 bytes of a client id")
+	}
 }
 
 func (c Config) checkEndpoints(p *problems) {

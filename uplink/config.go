@@ -15,6 +15,8 @@ type Config struct {
 	Links     int      `toml:"links"`     // up links; the down link comes on top when there are down routes
 	ClientID  string   `toml:"client-id"` // prefix of the links' client ids; "" for the gateway's id
 
+	SingleClient bool `toml:"single-client"` // one link for both directions, called ClientID: for clouds that allow one client id
+
 	User         string `toml:"user"`
 	PasswordFile string `toml:"password-file"`
 	CAFile       string `toml:"ca-file"`   // PEM; "" for the system's
@@ -31,6 +33,9 @@ type Config struct {
 	InFlight      int       `toml:"in-flight"`       // messages per link; the cloud's Receive Maximum may be less
 	InFlightBytes conf.Size `toml:"in-flight-bytes"` // per link; one message always fits
 	MaxPacket     conf.Size `toml:"max-packet"`      // largest packet taken from the cloud
+	DownInFlight  int       `toml:"down-in-flight"`  // commands that may wait for devices: the Receive Maximum of the down link
+
+	WaitForDevices conf.Duration `toml:"wait-for-devices"` // after a start, for the one that a command is for
 
 	Placement     string        `toml:"placement"`      // round-robin, random, sticky
 	Cluster       bool          `toml:"cluster"`        // false: separate brokers, which share no sessions
@@ -72,8 +77,9 @@ func DefaultConfig() Config {
 		Patience:       conf.Duration(30 * time.Second),
 		ReconnectMax:   conf.Duration(5 * time.Second),
 		DrainTimeout:   conf.Duration(2 * time.Second),
-		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20,
-		Placement: RoundRobin, Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
+		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20, DownInFlight: 1024,
+		WaitForDevices: conf.Duration(10 * time.Second),
+		Placement:      RoundRobin, Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
 		Spool: spool.DefaultConfig(),
 	}
 }

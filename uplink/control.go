@@ -54,8 +54,8 @@ func (s *control) AddToSession(_ context.Context, p session.Packet, answer chan<
 	if s.lost {
 		return session.ErrNoConnection
 	}
-	if s.next++; s.next == 0 {
-		s.next = 1
+	if s.next++; s.next <= publishIDs {
+		s.next = publishIDs + 1
 	}
 	p.SetIdentifier(s.next)
 	s.calls[s.next] = answer

@@ -2,11 +2,9 @@ package uplink
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,15 +18,23 @@ import (
 // order in which the messages came [MQTT-4.6.0-2].
 type downward struct {
 	link *link
+	bell *bell // of the goroutine that works
 
 	subscribed *routes               // what this connection's session has
+	kept       bool                  // the cloud has a session of ours
 	box        atomic.Pointer[inbox] // of the present connection
 	dirty      bool                  // the edge got something since the last idle; the reader's
+	early      early
+	stopping   atomic.Bool // the edge takes no more
 
-	received, acked, looped, unrouted atomic.Int64
+	received, acked, looped, unrouted, resumed, missed atomic.Int64
 }
 
-const downWindow = 256 // messages at most that wait for the edge
+func newDownward(l *link, b *bell) *downward {
+	d := &downward{link: l, bell: b}
+	d.early.wanted = l.up.opt.Wanted
+	return d
+}
 
 var errTooMany = errors.New("the cloud sent more messages than the Receive Maximum announced")
 
@@ -42,40 +48,96 @@ func (d *downward) connect(c Config) *paho.Connect {
 	}}
 }
 
-func (d *downward) window(c Config) uint16 { return uint16(min(c.InFlight, downWindow)) }
+func (d *downward) window(c Config) uint16 { return uint16(c.DownInFlight) }
 
-func (d *downward) begin(w *wire, _ limits) {
-	d.box.Store(newInbox(d, w, int(d.window(d.link.config()))))
+func (d *downward) begin(w *wire, l limits) {
+	c := d.link.config()
+	box := newInbox(d, w, int(d.window(c)))
+	box.held = d.stopping.Load()
+	d.box.Store(box)
+	d.early.begin(c.WaitForDevices.Std())
 	d.subscribed = nil
+	switch {
+	case l.present:
+		d.resumed.Add(1)
+	case d.kept && c.Cluster:
+		d.missed.Add(1)
+		d.link.log.Warn("the session was not there: commands sent while the link was away are lost; if the endpoints are separate brokers, set cluster = false")
+	}
+	d.kept = false
 }
 
 func (d *downward) online(bool) {}
 
 func (d *downward) oldest() (int64, int) { return 0, 0 }
 
-// serve subscribes and sends acknowledgements until the connection or ctx ends.
+// serve works until the connection ends, or ctx does: then it lets the edge
+// finish what it has, says DISCONNECT and leaves.
 func (d *downward) serve(ctx context.Context, c *client) error {
+	if err := d.work(ctx, c); err != nil {
+		return d.link.end(c, err)
+	}
+	d.link.set(Draining, "")
+	d.drain(c, d.link.config().DrainTimeout.Std())
+	d.link.farewell(c)
+	return errStopping
+}
+
+// work subscribes and sends acknowledgements. It returns nil when ctx ends,
+// otherwise why the connection must end or has ended.
+func (d *downward) work(ctx context.Context, c *client) error {
 	box := d.box.Load()
 	for {
 		if now := d.link.up.routes.Load(); now != d.subscribed {
 			if err := d.subscribe(ctx, c, now); err != nil && ctx.Err() == nil {
-				return d.link.end(c, err)
+				return err
 			}
-			d.subscribed = now
+			d.subscribed, d.kept = now, true
 		}
-		d.link.park(ctx, c.Done(), 0)
+		d.bell.park(ctx, c.Done(), d.handEarly(box))
 		if err := box.flush(false); err != nil {
-			return d.link.end(c, err)
+			return err
 		}
 		select {
 		case <-c.Done():
-			return d.link.end(c, errLost)
+			return errLost
 		case <-ctx.Done():
-			d.link.set(Draining, "")
-			d.link.farewell(c)
-			return errStopping
+			return nil
 		default:
 		}
+	}
+}
+
+// drain takes nothing more, and waits in bounded time for what the edge has, so
+// that the cloud need not send it again. After a stop the edge has ended.
+func (d *downward) drain(c *client, most time.Duration) {
+	box := d.box.Load()
+	box.hold()
+	for until := time.Now().Add(most); ; {
+		left := time.Until(until)
+		if box.flush(false) != nil || box.handed() == 0 || left <= 0 || d.stopping.Load() {
+			return
+		}
+		select {
+		case <-c.Done():
+			return
+		default:
+			d.bell.park(context.Background(), c.Done(), left)
+		}
+	}
+}
+
+// stop takes nothing more for good, and waits until the edge has settled what
+// it has, or ctx ends.
+func (d *downward) stop(ctx context.Context) {
+	d.stopping.Store(true)
+	box := d.box.Load()
+	if box == nil {
+		return
+	}
+	box.hold()
+	for box.handed() > 0 && ctx.Err() == nil {
+		sleep(ctx, 2*time.Millisecond, nil)
 	}
 }
 
@@ -157,9 +219,20 @@ func (d *downward) publish(first byte, body []byte) error {
 		}
 		return nil
 	}
+	if t.Owner == nil || !d.early.keep(m, t, d.bell) {
+		d.hand(m, t)
+	}
+	return nil
+}
+
+// hand gives a message to the edge, unless the link is about to leave: then it
+// stays with the cloud.
+func (d *downward) hand(m *Message, t Ticket) {
+	if box, ok := t.Owner.(*inbox); ok && !box.hand(t.ID) {
+		return
+	}
 	d.dirty = true
 	d.link.up.opt.Deliver(m, t)
-	return nil
 }
 
 // message makes the edge's message of p. Nil: it stays here.
@@ -198,106 +271,4 @@ func (d *downward) idle() {
 		d.link.up.settledNow()
 	}
 	d.box.Load().flush(true) // an error shows in the next read
-}
-
-// inbox orders the acknowledgements of one connection. It owns the tickets of
-// the messages that came over it; those that are settled later are forgotten,
-// the cloud sends the messages again.
-type inbox struct {
-	down *downward
-	wire *wire
-
-	mu         sync.Mutex // guards what follows
-	ring       []arrival  // a power of two
-	head, tail uint64     // positions of messages not acknowledged
-	limit      int
-	out        []byte // PUBACKs to write
-	reading    bool   // the reader is at work, and will flush before it waits
-}
-
-type arrival struct {
-	id     uint16
-	reason byte
-	done   bool
-}
-
-func newInbox(d *downward, w *wire, limit int) *inbox {
-	n := 1
-	for n < limit {
-		n *= 2
-	}
-	return &inbox{down: d, wire: w, ring: make([]arrival, n), limit: limit}
-}
-
-// arrive notes a message of QoS 1, false when there are too many.
-func (b *inbox) arrive(id uint16) (pos uint64, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if int(b.tail-b.head) >= b.limit {
-		return 0, false
-	}
-	pos = b.tail
-	b.tail++
-	b.ring[pos&uint64(len(b.ring)-1)] = arrival{id: id}
-	b.reading = true
-	return pos, true
-}
-
-// waiting returns how many messages are not acknowledged.
-func (b *inbox) waiting() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return int(b.tail - b.head)
-}
-
-// Settle makes the acknowledgement of one message ready; from any goroutine.
-func (b *inbox) Settle(pos uint64, reason byte) {
-	b.mu.Lock()
-	if pos < b.head || pos >= b.tail {
-		b.mu.Unlock()
-		return
-	}
-	a := &b.ring[pos&uint64(len(b.ring)-1)]
-	a.done, a.reason = true, reason
-	ready := 0
-	for b.head < b.tail {
-		a := b.ring[b.head&uint64(len(b.ring)-1)]
-		if !a.done {
-			break
-		}
-		b.head++
-		ready++
-		if a.reason == 0 {
-			b.out = append(b.out, 0x40, 2)
-			b.out = binary.BigEndian.AppendUint16(b.out, a.id)
-		} else {
-			b.out = append(b.out, 0x40, 3)
-			b.out = binary.BigEndian.AppendUint16(b.out, a.id)
-			b.out = append(b.out, a.reason)
-		}
-	}
-	wake := ready > 0 && !b.reading
-	b.mu.Unlock()
-	b.down.acked.Add(int64(ready))
-	if wake {
-		b.down.link.notify()
-	}
-}
-
-// flush writes what is ready. The wire's lock is taken first, so that two
-// flushes cannot overtake each other.
-func (b *inbox) flush(reader bool) error {
-	b.wire.mu.Lock()
-	defer b.wire.mu.Unlock()
-	b.mu.Lock()
-	if reader {
-		b.reading = false
-	}
-	out := b.out
-	b.out = nil
-	b.mu.Unlock()
-	if len(out) == 0 {
-		return nil
-	}
-	return b.wire.write(out)
 }

@@ -174,7 +174,7 @@ func TestDownLinkConnects(t *testing.T) {
 func TestTooManyUnacknowledgedEndTheConnection(t *testing.T) {
 	c := newCloud(t)
 	cfg := downOnly(c.url())
-	cfg.InFlight = 4
+	cfg.DownInFlight = 4
 	var e edge
 	u, to, _ := downLink(t, c, cfg, e.options())
 	s := to.get()

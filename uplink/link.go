@@ -45,9 +45,7 @@ type link struct {
 	role  role
 	log   *slog.Logger
 
-	wake   chan struct{} // one slot
-	parked atomic.Bool   // the link's goroutine waits for wake
-	signal atomic.Bool   // there is work
+	bell // of the link's goroutine
 
 	factor    atomic.Int32 // of the ack deadline
 	late      atomic.Bool
@@ -78,48 +76,12 @@ type link struct {
 var errRolled = errors.New("the configuration changed")
 
 func newLink(u *Uplink, index int, id string) *link {
-	l := &link{up: u, index: index, id: id, log: u.log.With("link", id), wake: make(chan struct{}, 1), last: -1, place: -1, said: true, state: Stopped, since: time.Now(), faults: map[Fault]int64{}}
+	l := &link{up: u, index: index, id: id, log: u.log.With("link", id), bell: newBell(), last: -1, place: -1, said: true, state: Stopped, since: time.Now(), faults: map[Fault]int64{}}
 	l.factor.Store(1)
 	return l
 }
 
 func (l *link) config() Config { return l.up.settings.Load().cfg }
-
-// notify says that there is work. It never blocks, and costs no wake-up while
-// the link's goroutine runs.
-func (l *link) notify() {
-	if !l.signal.Load() {
-		l.signal.Store(true)
-	}
-	if l.parked.Load() && l.parked.CompareAndSwap(true, false) {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// park waits for notify, at most so long (0: for ever), or for one of the ends.
-func (l *link) park(ctx context.Context, gone <-chan struct{}, most time.Duration) {
-	l.parked.Store(true)
-	defer l.parked.Store(false)
-	if l.signal.Swap(false) {
-		return
-	}
-	var timer <-chan time.Time
-	if most > 0 {
-		t := time.NewTimer(most)
-		defer t.Stop()
-		timer = t.C
-	}
-	select {
-	case <-l.wake:
-	case <-gone:
-	case <-ctx.Done():
-	case <-timer:
-	}
-	l.signal.Store(false)
-}
 
 // run keeps the link connected until ctx ends.
 func (l *link) run(ctx context.Context) {

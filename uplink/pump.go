@@ -37,6 +37,8 @@ type upward struct {
 
 	refusedAt time.Time
 
+	goodbye func() // waits until the link's other direction is ready to leave; may be nil
+
 	shared bool // by classes: the spool may keep room for an urgent one
 
 	wantRoom atomic.Bool
@@ -94,6 +96,9 @@ func (u *upward) serve(ctx context.Context, c *client) error {
 			return u.link.end(c, errLost)
 		case <-ctx.Done():
 			u.drain(c, drain)
+			if u.goodbye != nil {
+				u.goodbye()
+			}
 			u.link.farewell(c)
 			return errStopping
 		default:

@@ -37,6 +37,10 @@ type LinkStats struct {
 	Refused    int64 // refused for good, or too large
 	Unknown    int64 // PUBACKs for nothing in flight
 	Unrouted   int64 // from the cloud, matching no down route
+	Commands   int   // received from the cloud and not settled
+	Taken      int64 // of those that were settled, acknowledged to the cloud
+	Resumed    int64 // times that the cloud had kept the session of the down link
+	Missed     int64 // times that it had not: commands sent meanwhile are lost
 	Reconnects int64 // connections after the first
 	Failovers  int64 // of those, to another endpoint than before
 
@@ -57,16 +61,15 @@ func (u *Uplink) Stats() Stats {
 		ls := l.stats()
 		switch r := l.role.(type) {
 		case *upward:
-			ls.InFlight, _ = r.win.state()
-			ls.Sent, ls.Acked, ls.Resent = r.sent.Load(), r.acked.Load(), r.resent.Load()
-			ls.Retried, ls.Refused, ls.Unknown = r.retried.Load(), r.refused.Load(), r.unknown.Load()
+			r.stats(&ls)
 		case *downward:
-			ls.Down = true
-			ls.Received, ls.Acked, ls.Unrouted = r.received.Load(), r.acked.Load(), r.unrouted.Load()
+			r.stats(&ls)
+			ls.Down, ls.InFlight, ls.Acked = true, ls.Commands, ls.Taken
 			s.Looped += r.looped.Load()
-			if box := r.box.Load(); box != nil {
-				ls.InFlight = box.waiting()
-			}
+		case *both:
+			r.up.stats(&ls)
+			r.down.stats(&ls)
+			s.Looped += r.down.looped.Load()
 		}
 		s.Links = append(s.Links, ls)
 	}
@@ -78,6 +81,20 @@ func (u *Uplink) Stats() Stats {
 		s.Routes = append(s.Routes, RouteStats{Down: true, Filter: down.filter, Messages: down.count.Load()})
 	}
 	return s
+}
+
+func (u *upward) stats(s *LinkStats) {
+	s.InFlight, _ = u.win.state()
+	s.Sent, s.Acked, s.Resent = u.sent.Load(), u.acked.Load(), u.resent.Load()
+	s.Retried, s.Refused, s.Unknown = u.retried.Load(), u.refused.Load(), u.unknown.Load()
+}
+
+func (d *downward) stats(s *LinkStats) {
+	s.Received, s.Taken, s.Unrouted = d.received.Load(), d.acked.Load(), d.unrouted.Load()
+	s.Resumed, s.Missed = d.resumed.Load(), d.missed.Load()
+	if box := d.box.Load(); box != nil {
+		s.Commands = box.waiting()
+	}
 }
 
 func (l *link) stats() LinkStats {

@@ -32,6 +32,7 @@ type Options struct {
 	Log     *slog.Logger
 	Budget  *wear.Budget
 	Deliver func(m *Message, t Ticket) // takes what comes down; does not block. May be nil without down routes
+	Wanted  func(topic string) bool    // whether somebody at home has subscribed to a topic; nil for always
 	Settled func()                     // ends a batch of Deliver calls and of settled tickets; may be nil
 	Checker []string                   // command that checks a spool file, without the file's name
 }
@@ -93,9 +94,26 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 
 func (u *Uplink) addLinks(cfg Config) {
 	prefix := or(cfg.ClientID, u.gateway)
-	if len(prefix) > MaxClientID-4 {
+	if len(prefix) > MaxClientID-4 && !cfg.SingleClient {
 		u.log.Warn("client ids are long: a load balancer that sticks by client id may confuse the links; set client-id", "client-id", prefix)
 	}
+	if cfg.SingleClient {
+		l := newLink(u, 0, prefix)
+		l.role = newBoth(l)
+		u.links = append(u.links, l)
+	} else {
+		u.addDirections(cfg, prefix)
+	}
+	if len(cfg.Down) > 0 && !cfg.Cluster {
+		u.log.Info("the endpoints are separate brokers: commands come from the one that the down link is connected to; what is sent to another, or while the link moves or is away, does not arrive")
+	}
+	set := u.settings.Load()
+	for _, l := range u.links {
+		l.place = u.occupy(l, set, func(int) bool { return true })
+	}
+}
+
+func (u *Uplink) addDirections(cfg Config, prefix string) {
 	for i := range cfg.Links {
 		l := newLink(u, i, fmt.Sprintf("%s-u%d", prefix, i))
 		l.role = &upward{link: l}
@@ -103,12 +121,30 @@ func (u *Uplink) addLinks(cfg Config) {
 	}
 	if len(cfg.Down) > 0 {
 		l := newLink(u, cfg.Links, prefix+"-d0")
-		l.role = &downward{link: l}
+		l.role = newDownward(l, &l.bell)
 		u.links = append(u.links, l)
 	}
-	set := u.settings.Load()
-	for _, l := range u.links {
-		l.place = u.occupy(l, set, func(int) bool { return true })
+}
+
+// downward returns what carries commands, nil when there is none, and the link
+// that it is on: the last one, which presence belongs to.
+func (u *Uplink) downward() (*downward, *link) {
+	l := u.links[len(u.links)-1]
+	switch r := l.role.(type) {
+	case *downward:
+		return r, l
+	case *both:
+		return r.down, l
+	}
+	return nil, nil
+}
+
+// HoldCommands leaves the commands that come from now on with the cloud, and
+// waits until those that the edge has are settled, or ctx ends. It is called
+// before the edge is stopped: then none of them comes again after the restart.
+func (u *Uplink) HoldCommands(ctx context.Context) {
+	if d, _ := u.downward(); d != nil {
+		d.stop(ctx)
 	}
 }
 
@@ -197,16 +233,16 @@ func (u *Uplink) Reload(cfg Config) error {
 	}
 	old := u.settings.Load()
 	switch {
-	case cfg.Name != old.cfg.Name, cfg.Links != old.cfg.Links, cfg.ClientID != old.cfg.ClientID:
-		return errors.New("a change of name, links or client-id needs a restart of the gateway")
+	case cfg.Name != old.cfg.Name, cfg.Links != old.cfg.Links, cfg.ClientID != old.cfg.ClientID, cfg.SingleClient != old.cfg.SingleClient:
+		return errors.New("a change of name, links, client-id or single-client needs a restart of the gateway")
 	case fmt.Sprint(cfg.Spool) != fmt.Sprint(old.cfg.Spool):
 		return errors.New("a change of the spool needs a restart of the gateway")
-	case (len(cfg.Down) > 0) != (len(u.links) > cfg.Links):
+	case !cfg.SingleClient && (len(cfg.Down) > 0) != (len(u.links) > cfg.Links):
 		return errors.New("the first down route and the removal of the last one need a restart of the gateway")
 	}
 	u.routes.Store(newRoutes(cfg, u.routes.Load()))
-	for _, l := range u.links[cfg.Links:] {
-		l.notify()
+	if d, _ := u.downward(); d != nil {
+		d.bell.notify()
 	}
 	if sameConnection(old.cfg, cfg) {
 		next := *old

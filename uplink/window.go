@@ -6,6 +6,10 @@ import (
 	"tidegate/uplink/spool"
 )
 
+// Packet ids of PUBLISH run from 1 to publishIDs; those above are for SUBSCRIBE
+// and UNSUBSCRIBE, which share the space on a connection [MQTT 5, 2.2.1].
+const publishIDs = 0xFEFF
+
 // window is what one link has in flight: slots in the order of sending, packet
 // ids that follow from the position. A slot is free again when its PUBACK
 // came; one that the cloud could not take now stays, to be sent again.
@@ -77,7 +81,7 @@ func (w *window) add(e *spool.Entry, size int, now int64) uint16 {
 	w.slots[pos&uint64(len(w.slots)-1)] = slot{e: e, size: int32(size), sent: now}
 	w.count++
 	w.bytes += size
-	return uint16(pos%65535) + 1
+	return uint16(pos%publishIDs) + 1
 }
 
 // answered takes the PUBACK for id: the entry, when it was sent, and how many
@@ -86,8 +90,8 @@ func (w *window) add(e *spool.Entry, size int, now int64) uint16 {
 func (w *window) answered(id uint16, again bool) (e *spool.Entry, sent int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	pos := w.head + (uint64(id)+65534-w.head%65535)%65535
-	if id == 0 || pos >= w.tail {
+	pos := w.head + (uint64(id)+publishIDs-1-w.head%publishIDs)%publishIDs
+	if id == 0 || id > publishIDs || pos >= w.tail {
 		return nil, 0
 	}
 	s := &w.slots[pos&uint64(len(w.slots)-1)]

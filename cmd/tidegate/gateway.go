@@ -75,7 +75,7 @@ func (g *gateway) build() error {
 	for _, c := range g.cfg.Uplink {
 		u, err := uplink.New(c, uplink.Options{
 			Gateway: g.cfg.Gateway.id(), Epoch: g.dir.Epoch, Dir: g.dir.Path, Log: g.log, Budget: g.budget,
-			Deliver: g.deliver, Settled: func() { g.broker.Flush() },
+			Deliver: g.deliver, Wanted: func(topic string) bool { return g.broker.Wanted(topic) }, Settled: func() { g.broker.Flush() },
 			Checker: []string{self, "spool", "check"},
 		})
 		if err != nil {
@@ -135,6 +135,7 @@ func (g *gateway) stop() error {
 		limit = max(limit, stopTime+c.DrainTimeout.Std())
 	}
 	deadline := time.Now().Add(limit)
+	g.holdCommands()
 	g.closing.Store(true)
 	errs := []error{g.watchdog.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline)}
 	for _, p := range g.up {
@@ -147,6 +148,20 @@ func (g *gateway) stop() error {
 		errs = append(errs, g.status.stop(deadline))
 	}
 	return errors.Join(append(errs, g.dir.Close())...)
+}
+
+// commandTime is how long a stop waits for devices to acknowledge commands.
+const commandTime = time.Second
+
+// holdCommands lets no more commands in and waits for those that devices have.
+func (g *gateway) holdCommands() {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, u := range g.uplinks {
+		all.Go(func() { u.HoldCommands(ctx) })
+	}
+	all.Wait()
 }
 
 // alive sends a message to itself, through the trie, the way of a command from

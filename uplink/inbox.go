@@ -1,0 +1,140 @@
+package uplink
+
+import (
+	"encoding/binary"
+	"sync"
+)
+
+// inbox orders the acknowledgements of one connection. It owns the tickets of
+// the messages that came over it; those that are settled later are forgotten,
+// the cloud sends the messages again.
+type inbox struct {
+	down *downward
+	wire *wire
+
+	mu         sync.Mutex // guards what follows
+	ring       []arrival  // a power of two
+	head, tail uint64     // positions of messages not acknowledged
+	limit      int
+	out        []byte // PUBACKs to write
+	reading    bool   // the reader is at work, and will flush before it waits
+	with       int    // messages that the edge has and has not settled
+	held       bool   // the edge gets nothing more
+}
+
+type arrival struct {
+	id     uint16
+	reason byte
+	handed bool
+	done   bool
+}
+
+func newInbox(d *downward, w *wire, limit int) *inbox {
+	n := 1
+	for n < limit {
+		n *= 2
+	}
+	return &inbox{down: d, wire: w, ring: make([]arrival, n), limit: limit}
+}
+
+// arrive notes a message of QoS 1, false when there are too many.
+func (b *inbox) arrive(id uint16) (pos uint64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if int(b.tail-b.head) >= b.limit {
+		return 0, false
+	}
+	pos = b.tail
+	b.tail++
+	b.ring[pos&uint64(len(b.ring)-1)] = arrival{id: id}
+	b.reading = true
+	return pos, true
+}
+
+// hand notes that the edge gets the message at pos. False: it must not.
+func (b *inbox) hand(pos uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held || pos < b.head || pos >= b.tail {
+		return false
+	}
+	b.ring[pos&uint64(len(b.ring)-1)].handed = true
+	b.with++
+	return true
+}
+
+// hold keeps further messages from the edge.
+func (b *inbox) hold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = true
+}
+
+// handed returns how many messages the edge has and has not settled.
+func (b *inbox) handed() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.with
+}
+
+// waiting returns how many messages are not acknowledged.
+func (b *inbox) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int(b.tail - b.head)
+}
+
+// Settle makes the acknowledgement of one message ready; from any goroutine.
+func (b *inbox) Settle(pos uint64, reason byte) {
+	b.mu.Lock()
+	if pos < b.head || pos >= b.tail {
+		b.mu.Unlock()
+		return
+	}
+	a := &b.ring[pos&uint64(len(b.ring)-1)]
+	if a.handed && !a.done {
+		b.with--
+	}
+	a.done, a.reason = true, reason
+	ready := 0
+	for b.head < b.tail {
+		a := b.ring[b.head&uint64(len(b.ring)-1)]
+		if !a.done {
+			break
+		}
+		b.head++
+		ready++
+		if a.reason == 0 {
+			b.out = append(b.out, 0x40, 2)
+			b.out = binary.BigEndian.AppendUint16(b.out, a.id)
+		} else {
+			b.out = append(b.out, 0x40, 3)
+			b.out = binary.BigEndian.AppendUint16(b.out, a.id)
+			b.out = append(b.out, a.reason)
+		}
+	}
+	wake := (ready > 0 || b.held) && !b.reading
+	b.mu.Unlock()
+	b.down.acked.Add(int64(ready))
+	if wake {
+		b.down.bell.notify()
+	}
+}
+
+// flush writes what is ready. The wire's lock is taken first, so that two
+// flushes cannot overtake each other.
+func (b *inbox) flush(reader bool) error {
+	b.wire.mu.Lock()
+	defer b.wire.mu.Unlock()
+	b.mu.Lock()
+	if reader {
+		b.reading = false
+	}
+	out := b.out
+	b.out = nil
+	b.mu.Unlock()
+	if len(out) == 0 {
+		return nil
+	}
+	return b.wire.write(out)
+}
