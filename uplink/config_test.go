@@ -45,6 +45,14 @@ func TestCheck(t *testing.T) {
 		{"keepalive", func(c *Config) { c.KeepAlive = 5 }, "keepalive"},
 		{"in-flight", func(c *Config) { c.InFlight = 0 }, "in-flight"},
 		{"in-flight-bytes", func(c *Config) { c.InFlightBytes = 5 }, "in-flight-bytes"},
+		{"down-in-flight", func(c *Config) { c.DownInFlight = 0 }, "down-in-flight"},
+		{"wait-for-devices", func(c *Config) { c.WaitForDevices = -1 }, "wait-for-devices"},
+		{"single client", func(c *Config) { c.SingleClient, c.Links = true, 1 }, ""},
+		{"single client, its cloud's id", func(c *Config) {
+			c.SingleClient, c.Links, c.ClientID = true, 1, "thing:$"+strings.Repeat("x", 100)
+		}, ""},
+		{"single client, two links", func(c *Config) { c.SingleClient = true }, "links"},
+		{"single client, bad id", func(c *Config) { c.SingleClient, c.Links, c.ClientID = true, 1, "a b" }, "client-id"},
 		{"placement", func(c *Config) { c.Placement = "weighted" }, "placement"},
 		{"no routes", func(c *Config) { c.Up = nil }, "up"},
 		{"filter", func(c *Config) { c.Up[0].Filter = "home/#/x" }, "up[0].filter"},
