@@ -67,9 +67,11 @@ type rowRef struct {
 	start, end int // in buf
 }
 
-// reset empties b; a large buffer is given back.
+// reset empties b for the next transaction. The buffer stays, or a backlog
+// would grow a new one for each; only what one huge message needed is given
+// back.
 func (b *batch) reset() {
-	if cap(b.buf) > 1<<20 {
+	if cap(b.buf) > 2*batchBytes {
 		*b = batch{}
 	}
 	b.buf, b.rows, b.cursors = b.buf[:0], b.rows[:0], nil
