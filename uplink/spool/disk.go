@@ -31,6 +31,7 @@ type disk struct {
 	log      *slog.Logger
 	lock     *os.File // keeps a second gateway out of the directory
 	corrupt  atomic.Int64
+	scouting atomic.Bool  // files are counted before they are read, by someone else
 	used     atomic.Int64 // bytes of all files
 
 	// Only the committer's goroutine uses these, load before it.
@@ -200,7 +201,7 @@ const readBytes = 256 << 10 // read ahead of a stream's backlog
 // them, and the sequence to go on with. Parts of two files may overlap after a
 // commit that failed and was repeated; each row is returned once.
 func (d *disk) read(k streamKey, from, to uint64, limit int) (rows []row, next uint64, err error) {
-	bound, blocked := to, false
+	bound, blocked, uncounted := to, false, false
 	for _, p := range d.parts(k, from, to) {
 		if p.span.first >= bound {
 			continue
@@ -211,11 +212,14 @@ func (d *disk) read(k streamKey, from, to uint64, limit int) (rows []row, next u
 				rows, bound = append(rows, got...), end
 				continue
 			}
-			if !isDamage(err) {
+			switch {
+			case errors.Is(err, errUncounted):
+				uncounted = true
+			case isDamage(err):
+				d.damage(p.f, err)
+			default:
 				return nil, from, err
 			}
-			p.f.damaged.Store(true)
-			d.log.Error("spool file is damaged", "file", p.f.path, "err", err)
 		}
 		blocked = true
 		bound = max(from, min(bound, p.span.first))
@@ -226,9 +230,17 @@ func (d *disk) read(k streamKey, from, to uint64, limit int) (rows []row, next u
 		rows = rows[:i]
 	}
 	if blocked && bound == from {
+		if uncounted {
+			return nil, from, errUncounted
+		}
 		return nil, from, errBlocked
 	}
 	return rows, bound, nil
+}
+
+func (d *disk) damage(f *file, err error) {
+	f.damaged.Store(true)
+	d.log.Error("spool file is damaged", "file", f.path, "err", err)
 }
 
 // count makes sure, before the first row of a part is read, that bbolt finds as
@@ -263,6 +275,9 @@ func (d *disk) rows(k streamKey, p part, from, bound uint64, limit int) ([]row, 
 	if p.f.cramped.Load() {
 		return p.intact(k, from, bound, limit)
 	}
+	if !p.span.counted && d.scouting.Load() {
+		return nil, from, errUncounted
+	}
 	if err := d.count(k, p); err != nil {
 		return nil, from, err
 	}
@@ -272,6 +287,7 @@ func (d *disk) rows(k streamKey, p part, from, bound uint64, limit int) ([]row, 
 // rows reads from one file; end is the bound, or less when limit was reached.
 func (p part) rows(k streamKey, from, bound uint64, limit int) (rows []row, end uint64, err error) {
 	end = bound
+	rows = make([]row, 0, min(limit, p.span.rows))
 	size, bad := 0, error(nil)
 	err = p.f.read(k, from, func(seq uint64, value []byte) bool {
 		if seq >= bound || seq > p.span.last {

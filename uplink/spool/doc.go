@@ -50,7 +50,8 @@
 //
 // bbolt trusts what it maps and may bring the process down with it. So at the
 // start every file is checked by a child process, and reads at run time are
-// guarded. A damaged file is renamed to NAME.corrupt-TIME (the newest four are
+// guarded. Before the first row of a file is read all its rows are counted, by
+// a goroutine that goes one file ahead of the links. A damaged file is renamed to NAME.corrupt-TIME (the newest four are
 // kept) and its intact rows, found page by page with plain reads, take its
 // place under its number, before all newer ones. On a card without room for
 // them they are read where they are, until they have drained.

@@ -77,10 +77,14 @@ const loadAgain = 5 * time.Second
 // load brings the directory in, trying until it works or ctx ends; until then
 // messages wait in RAM, unacknowledged.
 func (s *Spool) load(ctx context.Context) bool {
+	began := time.Now()
 	for {
 		reports, err := s.survey(ctx)
 		if err == nil {
 			s.admit(reports)
+			if n := s.stored(); n > 0 {
+				s.log.Info("spool loaded", "queued", n, "files", len(reports), "after", time.Since(began))
+			}
 			return true
 		}
 		if ctx.Err() != nil {
@@ -93,6 +97,16 @@ func (s *Spool) load(ctx context.Context) bool {
 		case <-time.After(loadAgain):
 		}
 	}
+}
+
+// stored counts what earlier processes left to send.
+func (s *Spool) stored() (n int) {
+	for _, st := range s.every() {
+		st.mu.Lock()
+		n += max(st.unsent, 0)
+		st.mu.Unlock()
+	}
+	return n
 }
 
 // survey checks every file, oldest first, and sets damaged ones aside.

@@ -52,7 +52,8 @@ type Spool struct {
 	bytes   atomic.Int64
 	trouble atomic.Pointer[trouble] // nil when all is well
 
-	old olds
+	old    olds
+	scouts scout
 
 	// Only the committer's goroutine uses these.
 	batchBuf  batch
@@ -108,7 +109,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 	if opt.open == nil {
 		opt.open = os.OpenFile
 	}
-	s := &Spool{cfg: cfg, opt: opt, log: opt.Log, linger: lingerAfter, clock: newClock(opt.Epoch, opt.Wall)}
+	s := &Spool{cfg: cfg, opt: opt, log: opt.Log, linger: lingerAfter, scouts: newScout(), clock: newClock(opt.Epoch, opt.Wall)}
 	s.spill, s.along = cfg.SpillAfter.Std(), cfg.SpillAfter.Std()/2
 	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log, tries: make(map[int]int)}
 	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
@@ -138,6 +139,7 @@ func (s *Spool) Run(ctx context.Context) error {
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.work.Run(inner) })
+	wg.Go(func() { s.scout(inner) })
 	s.watch(ctx)
 	stop()
 	wg.Wait()

@@ -185,6 +185,9 @@ func (st *stream) fill() bool {
 		st.s.readFailed(err)
 		return false
 	}
+	if st.s.disk.turned(key, from, next) {
+		st.s.scouts.call()
+	}
 	now := time.Now()
 	wall := st.s.clock.wall()
 	st.mu.Lock()
@@ -235,7 +238,11 @@ func (st *stream) reconcile() {
 
 // readFailed has a damaged file set aside by the committer.
 func (s *Spool) readFailed(err error) {
-	if errors.Is(err, errBlocked) {
+	switch {
+	case errors.Is(err, errUncounted):
+		s.scouts.call()
+		return
+	case errors.Is(err, errBlocked):
 		s.work.Wake()
 		return
 	}
