@@ -25,6 +25,8 @@ type Config struct {
 	ID        string   // gateway id; the links are called ID-u0, ID-d0, ...
 	Endpoints []string // of the cloud's nodes: "host:port", plain MQTT, or a URL
 	Cluster   bool     // the endpoints share sessions
+	Gateway   string   // further lines of TOML for [gateway]
+	Up        string   // up routes that come before home/#, as inline tables, each with a comma behind it
 	Uplink    string   // further lines of TOML for [[uplink]]; may end in its subtables
 	Edge      string   // the same for [edge]
 	Output    io.Writer
@@ -80,7 +82,7 @@ func (c Config) toml(addr string) string {
 	return fmt.Sprintf(`[gateway]
 id = %q
 data-dir = %q
-
+%s
 [edge]
 %s
 [[edge.listener]]
@@ -91,10 +93,10 @@ anonymous = true
 name = "cloud"
 endpoints = [%s]
 cluster = %v
-up = [{filter = "home/#", add = "cloud/"}]
+up = [%s{filter = "home/#", add = "cloud/"}]
 down = [{filter = "cloud/commands/#", strip = "cloud/"}]
 %s
-`, c.ID, c.DataDir, c.Edge, addr, strings.Join(urls, ", "), c.Cluster, c.Uplink)
+`, c.ID, c.DataDir, c.Gateway, c.Edge, addr, strings.Join(urls, ", "), c.Cluster, c.Up, c.Uplink)
 }
 
 // Start starts the gateway if it does not run and returns when it lets a

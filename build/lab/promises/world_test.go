@@ -67,6 +67,8 @@ type options struct {
 	cloud   string // kind; the stand-in by default
 	dataDir string // t.TempDir() by default
 	uplink  string // more configuration
+	home    string // the same for [gateway]
+	up      string // routes that come before the usual one
 }
 
 // newWorld starts everything. The test ends it.
@@ -97,7 +99,7 @@ func newWorld(t *testing.T, o options) *world {
 	}
 	cfg := gateway.Config{
 		Program: program, Dir: t.TempDir(), DataDir: o.dataDir, ID: "lab",
-		Endpoints: addrs, Cluster: w.cloud.Cluster, Uplink: o.uplink,
+		Endpoints: addrs, Cluster: w.cloud.Cluster, Gateway: o.home, Up: o.up, Uplink: o.uplink,
 	}
 	if *verbose {
 		cfg.Output = os.Stderr
