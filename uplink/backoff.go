@@ -35,10 +35,13 @@ func (t *trouble) failed(now time.Time, most time.Duration) {
 	t.until = now.Add(delay(t.failures, most, rand.Float64()))
 }
 
-// lost notes the end of a connection that lasted so long.
+// lost notes the end of a connection that lasted so long. After a stable one
+// the endpoint may be tried again at once: it may be a load balancer with
+// other nodes behind it, and the only endpoint there is.
 func (t *trouble) lost(now time.Time, lasted, most time.Duration) {
 	if lasted >= stableSpell {
-		t.failures = 0
+		*t = trouble{}
+		return
 	}
 	t.failed(now, most)
 }

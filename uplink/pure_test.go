@@ -114,8 +114,8 @@ func TestTrouble(t *testing.T) {
 	if tr.lost(now, stableSpell-1, time.Second); tr.failures != 6 {
 		t.Errorf("after a short spell: got %d failures, want 6", tr.failures)
 	}
-	if tr.lost(now, stableSpell, time.Second); tr.failures != 1 {
-		t.Errorf("after a stable spell: got %d failures, want 1", tr.failures)
+	if tr.lost(now, stableSpell, time.Second); tr.failures != 0 || tr.until.After(now) {
+		t.Errorf("after a stable connection: got %d failures, a pause of %v; want none", tr.failures, tr.until.Sub(now))
 	}
 }
 
