@@ -4,11 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm ip:iproute2)
+needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm ip:iproute2
+	haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream)
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for n in "${needs[@]}"; do
-	command -v "${n%%:*}" >/dev/null || missing+=("${n##*:}")
+	command -v "${n%%:*}" >/dev/null || [[ -e ${n%%:*} ]] || missing+=("${n##*:}")
 done
 
 if ((${#missing[@]})); then

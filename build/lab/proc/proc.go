@@ -34,7 +34,13 @@ type Command struct {
 
 	// Network is the network namespace to run in; nil for this process's own.
 	Network *os.File
+
+	// Unprivileged runs the child as nobody (needs root).
+	Unprivileged bool
 }
+
+// Nobody is the user and the group without privileges.
+const Nobody = 65534
 
 // Process is a running child, or one that has ended.
 type Process struct {
@@ -63,6 +69,9 @@ func Start(c Command) (*Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if c.Contained {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID
+	}
+	if c.Unprivileged {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: Nobody, Gid: Nobody}
 	}
 	started := make(chan error)
 	go func() {
