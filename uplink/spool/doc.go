@@ -22,6 +22,15 @@
 // counted; should damage and errors of the disk together make a count wrong,
 // the reader puts it right at the end.
 //
+// # Holding back
+//
+// A link may have the spool hold messages back, because the cloud refuses them
+// for now (Hold, Return). They wait behind, then on disk, and the reader passes
+// over their rows; the rest of the stream goes on. What is sent meanwhile is
+// remembered row by row, so that when they are released the reader begins again
+// at the first row it passed over and gives only what was not sent. The files
+// that hold such rows stay; at max-disk they count as waiting.
+//
 // # When it writes
 //
 // A commit is due for messages that waited, or are in flight, longer than
@@ -62,7 +71,8 @@
 // changed since the last run, the streams of the old layout drain first and
 // nothing new is sent until all of it is acknowledged. Not so when a reload of
 // the configuration gives a topic another class: that is another stream, and
-// the order of the topic's messages across the reload is not kept.
+// the order of the topic's messages across the reload is not kept. What is held
+// back in an old layout holds everything up.
 //
 // # Time
 //

@@ -85,7 +85,7 @@ func (s *Spool) thin(f *file, c Class) (int64, error) {
 // holds says whether f has rows of st that wait.
 func (d *disk) holds(f *file, st *stream) bool {
 	st.mu.Lock()
-	read, waits := st.read, st.read < st.stored
+	read, waits := st.low(), st.low() < st.stored
 	st.mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -93,12 +93,12 @@ func (d *disk) holds(f *file, st *stream) bool {
 	return waits && s != nil && s.last >= read
 }
 
-// plan is which rows of a stream may be dropped: those not yet read, except
-// what is in flight.
+// plan is which rows of a stream may be dropped: those not yet read, or read
+// and held, except what is in flight.
 type plan struct {
 	read    uint64
 	again   uint64 // from here on rows are in a newer file too
-	skip    seqset // the stream's: nobody changes it while its filling is held, but the committer
+	skip    seqset
 	needed  seqset
 	dropped map[uint64]dropped // by sequence: the scan finds a row more than once
 }
@@ -111,9 +111,12 @@ type dropped struct {
 func (st *stream) plan(again uint64) *plan {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	p := &plan{read: st.read, again: again, skip: st.skip, dropped: make(map[uint64]dropped)}
+	p := &plan{read: st.low(), again: again, skip: st.skip.clone(), dropped: make(map[uint64]dropped)}
 	for e := st.kept.first; e != nil; e = e.next {
 		p.needed.add(e.seq)
+	}
+	for i := range st.ahead.n {
+		p.needed.add(st.ahead.at(i).seq)
 	}
 	return p
 }

@@ -52,6 +52,15 @@ func (r *ring) remove(i int) *Entry {
 	return e
 }
 
+// insert puts e before the entries of higher sequence at the end.
+func (r *ring) insert(e *Entry) {
+	r.push(e)
+	for i := r.n - 1; i > 0 && r.at(i-1).seq > e.seq; i-- {
+		mask := len(r.buf) - 1
+		r.buf[(r.head+i)&mask], r.buf[(r.head+i-1)&mask] = r.buf[(r.head+i-1)&mask], r.buf[(r.head+i)&mask]
+	}
+}
+
 // list is a doubly linked list of entries in flight; an entry is in one list
 // at most.
 type list struct {

@@ -1,5 +1,7 @@
 package spool
 
+import "math/bits"
+
 // seqset is a set of sequence numbers that lie close together: a bit each, in
 // chunks of 1024. The zero seqset is empty.
 type seqset struct{ chunks map[uint64]*chunk }
@@ -23,6 +25,27 @@ func (s *seqset) has(seq uint64) bool {
 	return c != nil && c.bits[seq>>6&15]>>(seq&63)&1 == 1
 }
 
+func (s *seqset) remove(seq uint64) {
+	if c := s.chunks[seq>>10]; c != nil {
+		c.bits[seq>>6&15] &^= uint64(1) << (seq & 63)
+	}
+}
+
+// next returns the first number from seq on that is not in the set, to at most.
+func (s *seqset) next(seq, to uint64) uint64 {
+	for seq < to {
+		c := s.chunks[seq>>10]
+		if c == nil {
+			return seq
+		}
+		if gap := ^c.bits[seq>>6&15] >> (seq & 63); gap != 0 {
+			return min(seq+uint64(bits.TrailingZeros64(gap)), to)
+		}
+		seq = (seq>>6 + 1) << 6
+	}
+	return to
+}
+
 var none chunk
 
 // chunk returns the bits of the 1024 numbers from hi<<10 on, to be read.
@@ -40,6 +63,15 @@ func (s *seqset) prune(seq uint64) {
 			delete(s.chunks, hi)
 		}
 	}
+}
+
+func (s *seqset) clone() (out seqset) {
+	out.chunks = make(map[uint64]*chunk, len(s.chunks))
+	for hi, c := range s.chunks {
+		bits := *c
+		out.chunks[hi] = &bits
+	}
+	return out
 }
 
 func (s *seqset) clear() { s.chunks = nil }

@@ -231,7 +231,7 @@ func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
 	st.next++
 	st.pushed++
 	e.Epoch, e.Seq = s.opt.Epoch, s.ids.Add(1)
-	if st.buckets[bucket] > 0 || !s.loaded.Load() {
+	if st.buckets[bucket] > 0 || !s.loaded.Load() || st.held != nil && st.held(m.Topic) {
 		st.count(e)
 		st.behind.push(e)
 	} else {

@@ -77,9 +77,11 @@ type stream struct {
 	unsent  int    // rows on disk that nobody took, those in ahead included; may be wrong until the reader is at the end
 	stock   int64  // their bytes
 	oldest  time.Time
-	skip    seqset // rows that were taken or acknowledged before they were on disk; below position they may be missing
-	past    seqset // rows that an earlier process knew to be acknowledged. Until they are read they count as unsent
-	turn    bool   // whose turn it is: the backlog's
+	skip    seqset                  // rows that were taken or acknowledged before they were on disk; below position they may be missing
+	past    seqset                  // rows that an earlier process knew to be acknowledged. Until they are read they count as unsent
+	held    func(topic string) bool // passed over by Take; nil: none
+	passed  uint64                  // the first row that was read and is held, 0 for none
+	turn    bool                    // whose turn it is: the backlog's
 	spare   *Entry
 	drops   Drops
 	found   int64 // rows that came from disk beyond unsent
@@ -236,12 +238,18 @@ func (st *stream) collect(limit uint64, batch []*Entry) []*Entry {
 	return batch
 }
 
-// toBacklog moves entries from live to behind, where all stay in order.
+// toBacklog moves the entries of live below limit to behind, and with them what
+// came later in their buckets.
 func (st *stream) toBacklog(limit uint64) {
+	st.fallBack(func(e *Entry) bool { return e.seq < limit || st.buckets[e.bucket] > 0 })
+}
+
+// fallBack moves entries from live to behind, where all stay in order.
+func (st *stream) fallBack(which func(*Entry) bool) {
 	var stay, move ring
 	for i := range st.live.n {
 		e := st.live.at(i)
-		if e.seq >= limit && st.buckets[e.bucket] == 0 {
+		if !which(e) {
 			stay.push(e)
 			continue
 		}
@@ -336,11 +344,14 @@ func (st *stream) position() uint64 {
 	for e := st.kept.first; e != nil; e = e.next {
 		at = min(at, e.seq)
 	}
+	if st.passed != 0 {
+		at = min(at, st.passed)
+	}
 	return at
 }
 
-// atEnd says whether every row on disk was read and taken.
+// atEnd says whether every row on disk was read, and taken or passed over.
 func (st *stream) atEnd() bool { return st.read == st.stored && st.ahead.n == 0 }
 
 // idle says whether nothing of the stream on disk is needed any more.
-func (st *stream) idle() bool { return st.atEnd() && st.kept.n == 0 }
+func (st *stream) idle() bool { return st.atEnd() && st.kept.n == 0 && st.passed == 0 }

@@ -39,6 +39,9 @@ func (s *Spool) Take(link int, dst []*Entry, messages, bytes int) []*Entry {
 	}
 	l.flight.Add(int64(h.taken))
 	h.finish()
+	if h.more {
+		s.opt.Ready(link)
+	}
 	return h.dst
 }
 
@@ -52,6 +55,7 @@ type hand struct {
 	taken   int
 	first   bool // nothing was taken yet: the first message need not fit
 	dropped bool
+	more    bool     // rows were left unread though there was room
 	tickets []Ticket // of messages that were too old
 }
 
@@ -61,26 +65,31 @@ func (h *hand) from(st *stream, room int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	dry := false // the backlog cannot be read now
+	fills := 0   // of it, while some is held
 	for room > 0 && h.room > 0 {
 		if st.ahead.n == 0 && st.read < st.stored && !dry {
+			if fills++; st.held != nil && fills > fillsHeld {
+				dry, h.more = true, true
+				continue
+			}
 			st.mu.Unlock()
 			ok := st.fill()
 			st.mu.Lock()
 			dry = !ok
 			continue
 		}
-		from := st.pick()
+		from, i := st.pick()
 		if from == nil {
 			return
 		}
-		e := from.front()
+		e := from.at(i)
 		size := len(e.Msg.Topic) + len(e.Msg.Payload)
 		if !h.first && size > h.bytes {
 			h.room = 0
 			return
 		}
 		st.turn = from == &st.live
-		st.handOut(from)
+		st.handOut(from, i)
 		if h.stale(st, e) {
 			continue
 		}
@@ -93,25 +102,31 @@ func (h *hand) from(st *stream, room int) {
 	}
 }
 
-// pick returns the queue to take from, nil if nothing can be taken.
-func (st *stream) pick() *ring {
+// pick returns the queue to take from, nil if nothing can be taken, and which
+// of its entries.
+func (st *stream) pick() (from *ring, i int) {
 	var back *ring
 	switch {
 	case st.ahead.n > 0:
 		back = &st.ahead
 	case st.atEnd() && st.behind.n > 0:
-		back = &st.behind
+		if i = st.firstFree(); i >= 0 {
+			back = &st.behind
+		}
 	}
 	if st.live.n > 0 && (back == nil || !st.turn) {
-		return &st.live
+		return &st.live, 0
 	}
-	return back
+	return back, i
 }
 
-// handOut takes the front entry of a queue out of all accounts of waiting.
-func (st *stream) handOut(from *ring) {
-	e := from.pop()
+// handOut takes an entry of a queue out of all accounts of waiting.
+func (st *stream) handOut(from *ring, i int) {
+	e := from.remove(i)
 	if from == &st.ahead {
+		if st.keeping() {
+			st.skip.add(e.seq)
+		}
 		e.state = kept
 		st.kept.add(e)
 		st.unstock(e.size, e.bucket)
@@ -178,7 +193,8 @@ func (st *stream) fill() bool {
 	}
 	defer st.filling.Unlock()
 	st.mu.Lock()
-	key, from, to := st.key, st.read, st.stored
+	key, to := st.key, st.stored
+	from := st.skip.next(st.read, to)
 	st.mu.Unlock()
 	rows, next, err := st.s.disk.read(key, from, to, readRows)
 	if err != nil {
@@ -199,6 +215,11 @@ func (st *stream) fill() bool {
 		}
 		if st.past.has(r.seq) {
 			st.unstock(messageSize(&r.msg), bucketOf(r.msg.Topic))
+			st.skip.add(r.seq) // it may be read again
+			continue
+		}
+		if st.held != nil && st.held(r.msg.Topic) {
+			st.passOver(r.seq)
 			continue
 		}
 		e := st.entry()
@@ -220,6 +241,9 @@ func (st *stream) fill() bool {
 // what was read ahead and what waits behind. Before that nobody knows better.
 // Damage may have cost rows, or several faults at once the count.
 func (st *stream) reconcile() {
+	if st.passed != 0 {
+		return // what is held waits on disk, too
+	}
 	if more := st.ahead.n - st.unsent; more > 0 {
 		st.found += int64(more)
 	} else {
