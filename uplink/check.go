@@ -60,19 +60,27 @@ func (c Config) checkEndpoints(p *problems) {
 	if len(c.Endpoints) == 0 {
 		p.add("endpoints", "[]", "a list of at least one URL", `for example endpoints = ["mqtts://node1.example.com:8883"]`)
 	}
-	for i, e := range c.Endpoints {
-		if _, err := parseEndpoint(e); err != nil {
-			p.add(fmt.Sprintf("endpoints[%d]", i), quote(redact(e)), "mqtt://host[:port] or mqtts://host[:port]", err.Error())
+	named := map[endpoint]bool{}
+	for i, text := range c.Endpoints {
+		key := fmt.Sprintf("endpoints[%d]", i)
+		e, err := parseEndpoint(text)
+		if err != nil {
+			p.add(key, quote(redact(text)), endpointRule, err.Error())
+			continue
 		}
-		if slices.Index(c.Endpoints, e) < i {
-			p.add(fmt.Sprintf("endpoints[%d]", i), quote(redact(e)), "named once", "take the repetition out; links of one gateway sit on distinct endpoints")
+		if e.url = ""; named[e] {
+			p.add(key, quote(redact(text)), "named once", "take the repetition out; links of one gateway sit on distinct endpoints")
 		}
+		named[e] = true
 	}
 }
 
-// redact hides what somebody wrote as user and password into a URL.
+// redact hides what somebody wrote as user, password or query into a URL.
 func redact(s string) string {
 	if u, err := url.Parse(s); err == nil {
+		if u.RawQuery != "" {
+			u.RawQuery = "***"
+		}
 		return u.Redacted()
 	}
 	return s

@@ -11,7 +11,7 @@ import (
 // DefaultConfig, so that what the file leaves out has its default.
 type Config struct {
 	Name      string   `toml:"name"`      // for logs, numbers and the folder of the spool
-	Endpoints []string `toml:"endpoints"` // mqtt://host[:1883] or mqtts://host[:8883]
+	Endpoints []string `toml:"endpoints"` // mqtt://, mqtts://, ws:// and wss:// URLs; mqtt+srv:// and mqtts+srv:// names
 	Links     int      `toml:"links"`     // up links; the down link comes on top when there are down routes
 	ClientID  string   `toml:"client-id"` // prefix of the links' client ids; "" for the gateway's id
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"syscall"
 	"time"
@@ -17,52 +16,6 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 	"golang.org/x/sys/unix"
 )
-
-// endpoint is one address of the cloud.
-type endpoint struct {
-	url  string // for people and for placement; without password
-	host string // host:port, resolved at every dial
-	name string // for TLS
-	tls  bool
-}
-
-// parseEndpoint reads mqtt://host[:1883] or mqtts://host[:8883].
-func parseEndpoint(s string) (endpoint, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return endpoint{}, errors.New("it is not a URL")
-	}
-	e := endpoint{name: u.Hostname()}
-	port := u.Port()
-	switch u.Scheme {
-	case "mqtt", "tcp":
-		port = or(port, "1883")
-	case "mqtts", "ssl", "tls":
-		port, e.tls = or(port, "8883"), true
-	case "ws", "wss":
-		return endpoint{}, errors.New("MQTT over WebSocket is not supported yet; use the node's mqtt or mqtts port")
-	default:
-		return endpoint{}, errors.New("begin it with mqtt:// or mqtts://")
-	}
-	switch {
-	case e.name == "":
-		return endpoint{}, errors.New("the host is missing")
-	case u.User != nil:
-		return endpoint{}, errors.New("put the name into user and the password into password-file")
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "":
-		return endpoint{}, errors.New("MQTT over TCP has no path: take it off")
-	}
-	e.host = net.JoinHostPort(e.name, port)
-	e.url = u.Scheme + "://" + u.Host
-	return e, nil
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
 
 // tlsConfig reads the certificates. They are read again for each connection,
 // so that renewed ones are taken without a restart.
@@ -124,9 +77,19 @@ func dial(ctx context.Context, c Config, e endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, dialFault(err, time.Now())
 	}
-	if !e.tls {
-		return nc, nil
+	if e.tls {
+		if nc, err = c.secure(ctx, nc, e); err != nil {
+			return nil, err
+		}
 	}
+	if e.path != "" {
+		return openWebSocket(ctx, nc, e)
+	}
+	return nc, nil
+}
+
+// secure speaks TLS over nc. It closes nc when it fails.
+func (c Config) secure(ctx context.Context, nc net.Conn, e endpoint) (net.Conn, error) {
 	t, err := c.tlsConfig(e.name)
 	if err != nil {
 		nc.Close()

@@ -57,7 +57,7 @@
 //
 // # Caveats
 //
-// MQTT 5 only, over TCP and TLS; WebSocket comes later. QoS 2 crosses as QoS 1
+// MQTT 5 only, over TCP, TLS and WebSocket. QoS 2 crosses as QoS 1
 // with the message's id. Server Reference, return to a preferred endpoint, a
 // canary and presence come later. A link that moved stays where it is.
 package uplink

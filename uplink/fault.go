@@ -30,6 +30,7 @@ const (
 	FaultOwnCertificate Fault = "own-certificate"     // the gateway's is expired, unknown to the cloud, or missing
 	FaultNoNode         Fault = "no-node"             // closed before CONNACK: a load balancer without nodes
 	FaultNoAnswer       Fault = "no-connack"          // TCP is taken, CONNECT is not answered in time
+	FaultWebSocket      Fault = "websocket"           // what answers is no WebSocket for MQTT
 	FaultCredentials    Fault = "credentials"         // CONNACK 0x86
 	FaultNotAuthorized  Fault = "not-authorized"      // CONNACK 0x87
 	FaultWillRefused    Fault = "will-refused"        // CONNACK 0x87, 0x9A, 0x9B for a CONNECT with the will

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,9 +53,9 @@ type link struct {
 	late      atomic.Bool
 	mean, dev atomic.Int64 // round trip
 
-	trouble []trouble // by endpoint; the link's goroutine's
-	last    int       // endpoint of the last connection, -1 for none
-	gone    time.Time // since when there is no connection; the link's goroutine's
+	trouble map[string]*trouble // by URL of the endpoint; the link's goroutine's
+	last    string              // URL of the last connection's endpoint
+	gone    time.Time           // since when there is no connection; the link's goroutine's
 
 	sayMu sync.Mutex // orders what the role is told about being online
 	said  bool
@@ -76,7 +78,10 @@ type link struct {
 var errRolled = errors.New("the configuration changed")
 
 func newLink(u *Uplink, index int, id string) *link {
-	l := &link{up: u, index: index, id: id, log: u.log.With("link", id), bell: newBell(), last: -1, place: -1, said: true, state: Stopped, since: time.Now(), faults: map[Fault]int64{}}
+	l := &link{
+		up: u, index: index, id: id, log: u.log.With("link", id), bell: newBell(), trouble: map[string]*trouble{}, place: -1,
+		said: true, state: Stopped, since: time.Now(), faults: map[Fault]int64{},
+	}
 	l.factor.Store(1)
 	return l
 }
@@ -102,7 +107,7 @@ func (l *link) run(ctx context.Context) {
 			return
 		}
 		if rolled {
-			l.last = -1
+			l.last = ""
 			l.fail(Connecting, errRolled)
 			continue
 		}
@@ -113,32 +118,25 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-func (l *link) lost(e int, lasted time.Duration, err error) {
-	eps := l.up.settings.Load().endpoints
+func (l *link) lost(e endpoint, lasted time.Duration, err error) {
 	err = lossFault(err)
 	l.fail(Connecting, err)
 	l.gone = time.Now()
-	if e < len(eps) {
-		l.log.Info("link lost", "endpoint", eps[e].url, "fault", faultOf(err), "after", lasted.Round(time.Millisecond), "err", err)
-		l.trouble[e].lost(time.Now(), lasted, l.config().ReconnectMax.Std())
-	}
+	l.log.Info("link lost", "endpoint", e.url, "fault", faultOf(err), "after", lasted.Round(time.Millisecond), "err", err)
+	l.troubleAt(e).lost(time.Now(), lasted, l.config().ReconnectMax.Std())
 	l.up.suspect(l, e)
 }
 
 // reach tries endpoints until one takes the link. The first round goes through
 // the list without a pause. It returns nil when ctx ends.
-func (l *link) reach(ctx context.Context) (*client, int) {
+func (l *link) reach(ctx context.Context) (*client, endpoint) {
 	timer := time.AfterFunc(offlineAfter, l.sayOffline)
 	defer timer.Stop()
 	var tried []bool
 	var set *settings
 	for misses := 0; ctx.Err() == nil; {
 		if now := l.up.settings.Load(); now != set {
-			set, tried, misses = now, make([]bool, len(now.endpoints)), 0
-			l.adopt(set)
-			if l.last >= 0 && len(tried) > 1 {
-				tried[l.last] = true // last in the first round
-			}
+			set, tried, misses = now, l.adopt(now), 0
 		}
 		e, wait := l.choose(set, tried)
 		if e < 0 {
@@ -151,31 +149,46 @@ func (l *link) reach(ctx context.Context) (*client, int) {
 		if len(tried) > 1 && misses < len(tried) {
 			within = min(within, max(firstTry, 6*time.Duration(l.mean.Load())))
 		}
-		c, err := l.try(ctx, set, e, within)
+		to := set.endpoints[e]
+		c, err := l.try(ctx, set, to, within)
 		if err == nil {
-			return c, e
+			return c, to
 		}
 		if ctx.Err() != nil {
-			return nil, 0
+			return nil, endpoint{}
 		}
 		tried[e] = true
-		l.trouble[e].failed(time.Now(), set.cfg.ReconnectMax.Std())
+		l.troubleAt(to).failed(time.Now(), set.cfg.ReconnectMax.Std())
 		misses++
-		l.up.outages.missed(l, set.endpoints[e].url, err, time.Now())
+		l.up.outages.missed(l, to.url, err, time.Now())
 		l.fail("", err)
 		if misses == len(tried) {
 			l.sayOffline()
 		}
 	}
-	return nil, 0
+	return nil, endpoint{}
 }
 
-// adopt takes over a list of endpoints.
-func (l *link) adopt(set *settings) {
-	if len(l.trouble) == len(set.endpoints) && l.last < len(set.endpoints) {
-		return
+// adopt takes over a list of endpoints and returns which of them come last in
+// the first round: the one that was just lost.
+func (l *link) adopt(set *settings) (tried []bool) {
+	maps.DeleteFunc(l.trouble, func(url string, _ *trouble) bool {
+		return !slices.ContainsFunc(set.endpoints, func(e endpoint) bool { return e.url == url })
+	})
+	tried = make([]bool, len(set.endpoints))
+	for i, e := range set.endpoints {
+		tried[i] = e.url == l.last && len(tried) > 1
 	}
-	l.trouble, l.last = make([]trouble, len(set.endpoints)), -1
+	return tried
+}
+
+func (l *link) troubleAt(e endpoint) *trouble {
+	t := l.trouble[e.url]
+	if t == nil {
+		t = &trouble{}
+		l.trouble[e.url] = t
+	}
+	return t
 }
 
 // choose returns the endpoint to try now, or -1 and how long to wait for one.
@@ -188,24 +201,24 @@ func (l *link) choose(set *settings, tried []bool) (e int, wait time.Duration) {
 		clear(tried)
 	}
 	now := time.Now()
-	e = l.up.occupy(l, set, func(e int) bool { return !tried[e] && !l.trouble[e].until.After(now) })
+	e = l.up.occupy(l, set, func(e int) bool { return !tried[e] && !l.troubleAt(set.endpoints[e]).until.After(now) })
 	if e >= 0 {
 		return e, 0
 	}
 	wait = time.Hour
-	for i, t := range l.trouble {
+	for i, e := range set.endpoints {
 		if !tried[i] {
-			wait = min(wait, t.until.Sub(now))
+			wait = min(wait, l.troubleAt(e).until.Sub(now))
 		}
 	}
 	return -1, max(wait, time.Millisecond)
 }
 
 // try makes one connection.
-func (l *link) try(ctx context.Context, set *settings, e int, within time.Duration) (*client, error) {
+func (l *link) try(ctx context.Context, set *settings, e endpoint, within time.Duration) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	nc, err := dial(ctx, set.cfg, set.endpoints[e])
+	nc, err := dial(ctx, set.cfg, e)
 	if err != nil {
 		return nil, err
 	}
@@ -215,24 +228,21 @@ func (l *link) try(ctx context.Context, set *settings, e int, within time.Durati
 	return connect(ctx, nc, set.cfg, cp, l.role, within, h)
 }
 
-func (l *link) connected(c *client, e int, retire context.CancelCauseFunc) {
-	set := l.up.settings.Load()
+func (l *link) connected(c *client, e endpoint, retire context.CancelCauseFunc) {
 	l.mu.Lock()
 	l.health, l.retire = c.health, retire
 	l.attempts++
-	if l.last >= 0 && l.last != e {
+	if l.last != "" && l.last != e.url {
 		l.moves++
 	}
 	l.mu.Unlock()
-	l.last = e
+	l.last = e.url
 	l.set(Connected, "")
 	l.sayMu.Lock()
 	l.have, l.said = true, true
 	l.role.online(true)
 	l.sayMu.Unlock()
-	if e < len(set.endpoints) {
-		l.sayUp(set.endpoints[e].url)
-	}
+	l.sayUp(e.url)
 }
 
 func (l *link) disconnected() {

@@ -3,12 +3,13 @@ package uplink
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
 
-// occupy picks an allowed endpoint for l, where the fewest other links are,
-// and notes that l is there. -1 when none is allowed.
+// occupy picks an allowed endpoint for l, of those first in priority where the
+// fewest other links are, and notes that l is there. -1 when none is allowed.
 func (u *Uplink) occupy(l *link, set *settings, allowed func(int) bool) int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -18,7 +19,7 @@ func (u *Uplink) occupy(l *link, set *settings, allowed func(int) bool) int {
 			load[o.place]++
 		}
 	}
-	e := pick(set.orders[l.index], load, allowed)
+	e := pick(set.orders[l.index], load, set.first(allowed))
 	if e >= 0 {
 		l.mu.Lock()
 		l.place, l.at = e, set.endpoints[e].url
@@ -27,16 +28,28 @@ func (u *Uplink) occupy(l *link, set *settings, allowed func(int) bool) int {
 	return e
 }
 
+// first narrows what is allowed to the endpoints of the lowest priority among
+// them [RFC 2782].
+func (s *settings) first(allowed func(int) bool) func(int) bool {
+	lowest := math.MaxInt
+	for i, e := range s.endpoints {
+		if e.priority < lowest && allowed(i) {
+			lowest = e.priority
+		}
+	}
+	return func(i int) bool { return s.endpoints[i].priority == lowest && allowed(i) }
+}
+
 // suspect makes the other links on endpoint e look whether it lives.
-func (u *Uplink) suspect(l *link, e int) {
+func (u *Uplink) suspect(l *link, e endpoint) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, o := range u.links {
-		if o == l || o.place != e {
+		if o == l {
 			continue
 		}
 		o.mu.Lock()
-		if o.health != nil {
+		if o.health != nil && o.at == e.url {
 			o.health.look()
 		}
 		o.mu.Unlock()

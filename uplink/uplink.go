@@ -159,11 +159,12 @@ func check(cfg Config) error {
 func (u *Uplink) read(cfg Config) *settings {
 	s := &settings{cfg: cfg}
 	var urls []string
-	for _, text := range cfg.Endpoints {
+	for i, text := range cfg.Endpoints {
 		e, err := parseEndpoint(text)
 		if err != nil {
 			continue // Check has refused it
 		}
+		e.entry = i
 		s.endpoints, urls = append(s.endpoints, e), append(urls, e.url)
 	}
 	rnd := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))

@@ -1,7 +1,6 @@
 package uplink
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -219,12 +218,8 @@ func (c *wire) write(b []byte) error {
 // there are more on the way, and whether those were sent again and again in
 // vain. Zeros when the kernel does not say.
 func (c *wire) reached() (bytes uint64, more, lost bool) {
-	nc := c.Conn
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	t, ok := nc.(*net.TCPConn)
-	if !ok {
+	t := below(c.Conn)
+	if t == nil {
 		return 0, false, false
 	}
 	raw, err := t.SyscallConn()
@@ -238,6 +233,20 @@ func (c *wire) reached() (bytes uint64, more, lost bool) {
 		}
 	})
 	return bytes, more, lost
+}
+
+// below returns the TCP connection under TLS, a WebSocket and the like.
+func below(c net.Conn) *net.TCPConn {
+	for {
+		switch n := c.(type) {
+		case *net.TCPConn:
+			return n
+		case interface{ NetConn() net.Conn }:
+			c = n.NetConn()
+		default:
+			return nil
+		}
+	}
 }
 
 // fail remembers the first reason why the connection ended.
