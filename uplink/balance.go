@@ -77,3 +77,68 @@ func pick(order, load []int, allowed func(endpoint int) bool) int {
 	}
 	return best
 }
+
+// assign returns where the links of a gateway belong while every endpoint is
+// well: each in turn where the fewest before it are, and of these places on the
+// first of its order. Endpoints of any but the lowest priority are nobody's
+// home.
+func assign(orders [][]int, priority []int) []int {
+	lowest := slices.Min(priority)
+	load, home := make([]int, len(priority)), make([]int, len(orders))
+	for l, order := range orders {
+		home[l] = pick(order, load, func(e int) bool { return priority[e] == lowest })
+		load[home[l]]++
+	}
+	return home
+}
+
+// better returns the link that should move next, and where to; -1 and -1 when
+// all sit well. at is where the links are, -1 for nowhere; may says whether a
+// link can leave and the endpoint can take it.
+//
+// A link goes home, where assign puts it, as soon as it may. While it may not,
+// it goes to a lower priority, or where at least two fewer links of the gateway
+// are. Asked again and again it comes to an end: links at home never leave, and
+// what is done for those that are not makes their spread more even.
+func better(orders [][]int, at, priority []int, may func(link, endpoint int) bool) (link, to int) {
+	home, load := assign(orders, priority), make([]int, len(priority))
+	for _, e := range at {
+		if e >= 0 {
+			load[e]++
+		}
+	}
+	for l, e := range home {
+		if at[l] >= 0 && at[l] != e && makesWay(home, at, load, priority, l, may) && may(l, e) {
+			return l, e
+		}
+	}
+	for l, e := range at {
+		if e < 0 || e == home[l] {
+			continue
+		}
+		to := pick(orders[l], load, func(to int) bool { return priority[to] < priority[e] && may(l, to) })
+		if to < 0 {
+			to = pick(orders[l], load, func(to int) bool {
+				return priority[to] == priority[e] && load[to]+2 <= load[e] && may(l, to)
+			})
+		}
+		if to >= 0 {
+			return l, to
+		}
+	}
+	return -1, -1
+}
+
+// makesWay says whether link l at home would not crowd it, or would only until
+// another link, which is there as a guest, has gone home in its turn.
+func makesWay(home, at, load, priority []int, l int, may func(link, endpoint int) bool) bool {
+	if load[home[l]] < load[at[l]] || priority[home[l]] < priority[at[l]] {
+		return true
+	}
+	for o, e := range at {
+		if o != l && e == home[l] && home[o] != e && may(o, home[o]) {
+			return true
+		}
+	}
+	return false
+}

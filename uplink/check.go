@@ -28,6 +28,9 @@ func (c Config) Check() []conf.Problem {
 	p.lasting("ack-timeout", c.AckTimeout, 100*time.Millisecond, 10*time.Minute)
 	p.lasting("patience", c.Patience, time.Second, 24*time.Hour)
 	p.lasting("reconnect-max", c.ReconnectMax, 100*time.Millisecond, time.Hour)
+	if after := c.StableAfter.Std(); after != 0 {
+		p.lasting("stable-after", c.StableAfter, 100*time.Millisecond, 24*time.Hour)
+	}
 	p.lasting("drain-timeout", c.DrainTimeout, 0, time.Minute)
 	p.lasting("session-expiry", c.SessionExpiry, time.Second, 1<<31*time.Second)
 	p.within("in-flight", int64(c.InFlight), 1, 16384)

@@ -28,6 +28,7 @@ type Config struct {
 	AckTimeout     conf.Duration `toml:"ack-timeout"`     // least time before a PUBACK counts as late; grows with the round trip
 	Patience       conf.Duration `toml:"patience"`        // how long a node may answer pings and acknowledge nothing
 	ReconnectMax   conf.Duration `toml:"reconnect-max"`   // most time between two tries of one endpoint
+	StableAfter    conf.Duration `toml:"stable-after"`    // how long an endpoint must be well before links return to it; 0: never
 	DrainTimeout   conf.Duration `toml:"drain-timeout"`   // at stop, for the PUBACKs of what is in flight
 
 	InFlight      int       `toml:"in-flight"`       // messages per link; the cloud's Receive Maximum may be less
@@ -76,6 +77,7 @@ func DefaultConfig() Config {
 		AckTimeout:     conf.Duration(time.Second),
 		Patience:       conf.Duration(30 * time.Second),
 		ReconnectMax:   conf.Duration(5 * time.Second),
+		StableAfter:    conf.Duration(time.Minute),
 		DrainTimeout:   conf.Duration(2 * time.Second),
 		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20, DownInFlight: 1024,
 		WaitForDevices: conf.Duration(10 * time.Second),

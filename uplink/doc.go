@@ -33,8 +33,9 @@
 //	            ^    |        |                                         |
 //	            |    +-- backoff <--------------------------------------+
 //	            +------------ lost: the next endpoint at once
-//	                          draining (the gateway stops, or the
-//	                          configuration changed) -> stopped or connecting
+//	                          draining (the gateway stops, the configuration
+//	                          changed, or the link returns) -> stopped or
+//	                          connecting
 //
 // A link is dead when TCP says so, when no PINGRESP comes to a ping that was
 // sent because PUBACKs are late (ack-timeout, more when the round trip is
@@ -44,7 +45,29 @@
 // the link stays, for patience. Which endpoint is next is a pure function: the
 // one with the fewest other links of the gateway, then the order of placement.
 // The first round through the list is without pause; then each endpoint has
-// its own backoff with full jitter, forgiven after a stable spell.
+// its own backoff with full jitter, forgiven after a stable spell. When the
+// whole cloud was away, the first link that has a connection again ends the
+// pauses of the others, so that each still finds a node of its own.
+//
+// # Return
+//
+// The links of a gateway have a home each: what placement gives while every
+// endpoint is well. A link that is elsewhere, or that shares an endpoint while
+// another has two links fewer, is better placed there. That endpoint is looked
+// at from below MQTT (TCP, TLS) every few seconds; when it was well for
+// stable-after, and by chance up to half as long again so that a fleet does not
+// return at once, the link moves, one at a time:
+//
+//	open the new connection -> stop sending -> all PUBACKs came -> DISCONNECT
+//	0x00 on the old one -> CONNECT on the new one -> send
+//
+// Nothing is sent twice, and the pause is a round trip to each. A link whose
+// PUBACKs do not come in two seconds stays. One that gets no good CONNACK within
+// a second goes back, and the spell of that endpoint doubles, to an hour at
+// most, as it does when the link is lost there within the spell. The down link
+// leaves when the edge has settled what came; what comes meanwhile is passed by
+// and comes again from the session, on the other node. On separate brokers it
+// stays: there is no such session.
 //
 // # Refusals
 //
@@ -58,6 +81,5 @@
 // # Caveats
 //
 // MQTT 5 only, over TCP, TLS and WebSocket. QoS 2 crosses as QoS 1
-// with the message's id. Server Reference, return to a preferred endpoint, a
-// canary and presence come later. A link that moved stays where it is.
+// with the message's id. Server Reference, a canary and presence come later.
 package uplink

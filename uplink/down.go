@@ -74,7 +74,11 @@ func (d *downward) oldest() (int64, int) { return 0, 0 }
 // serve works until the connection ends, or ctx does: then it lets the edge
 // finish what it has, says DISCONNECT and leaves.
 func (d *downward) serve(ctx context.Context, c *client) error {
-	if err := d.work(ctx, c); err != nil {
+	err := d.work(ctx, c, func() bool { return d.link.asked() && d.leave(c) })
+	if err == errReturning {
+		return err
+	}
+	if err != nil {
 		return d.link.end(c, err)
 	}
 	d.link.set(Draining, "")
@@ -84,8 +88,9 @@ func (d *downward) serve(ctx context.Context, c *client) error {
 }
 
 // work subscribes and sends acknowledgements. It returns nil when ctx ends,
-// otherwise why the connection must end or has ended.
-func (d *downward) work(ctx context.Context, c *client) error {
+// errReturning when leave says that the link has left, otherwise why the
+// connection must end or has ended.
+func (d *downward) work(ctx context.Context, c *client, leave func() bool) error {
 	box := d.box.Load()
 	for {
 		if now := d.link.up.routes.Load(); now != d.subscribed {
@@ -97,6 +102,9 @@ func (d *downward) work(ctx context.Context, c *client) error {
 		d.bell.park(ctx, c.Done(), d.handEarly(box))
 		if err := box.flush(false); err != nil {
 			return err
+		}
+		if leave() {
+			return errReturning
 		}
 		select {
 		case <-c.Done():
@@ -140,6 +148,24 @@ func (d *downward) stop(ctx context.Context) {
 		sleep(ctx, 2*time.Millisecond, nil)
 	}
 }
+
+// leave says DISCONNECT when the edge has settled what it has. What comes
+// meanwhile is kept from it: the session has it, and sends it where the link
+// goes. False: the edge takes too long, and the link stays.
+func (d *downward) leave(c *client) bool {
+	d.link.set(Draining, "")
+	d.drain(c, leaveWithin)
+	if box := d.box.Load(); box.handed() > 0 && box.release() {
+		d.link.stay(errInFlight)
+		return false
+	}
+	d.link.farewell(c)
+	return true
+}
+
+// mayReturn is true in a cluster: separate brokers keep nothing for a link that
+// is on its way.
+func (d *downward) mayReturn(c Config) bool { return c.Cluster }
 
 // subscribe makes the session's subscriptions those of r. It always sends
 // SUBSCRIBE: a session that outlived this process may have others. Retained

@@ -127,10 +127,15 @@ func (l *ledger) count() (first, duplicates int) {
 	return first, l.duplicates
 }
 
-// consume subscribes to everything at one node and enters it, connecting anew
-// when the node is back. It returns a count of its subscriptions: what a node
-// gets while nobody is subscribed is nobody's to find.
+// consume enters everything that one node delivers.
 func (l *ledger) consume(t testing.TB, addr string) (subscribed *atomic.Int64) {
+	return consume(t, addr, l.arrive)
+}
+
+// consume subscribes to everything at one node, connecting anew when the node
+// is back. It returns a count of its subscriptions: what a node
+// gets while nobody is subscribed is nobody's to find.
+func consume(t testing.TB, addr string, arrive func(topic string, n int)) (subscribed *atomic.Int64) {
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -165,7 +170,7 @@ func (l *ledger) consume(t testing.TB, addr string) (subscribed *atomic.Int64) {
 					topic, number, _ := strings.Cut(string(p.Payload), " ")
 					n := 0
 					fmt.Sscan(number, &n)
-					l.arrive(topic, n)
+					arrive(topic, n)
 				}
 			}
 			c.Close()

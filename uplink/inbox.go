@@ -20,6 +20,7 @@ type inbox struct {
 	reading    bool   // the reader is at work, and will flush before it waits
 	with       int    // messages that the edge has and has not settled
 	held       bool   // the edge gets nothing more
+	skipped    bool   // something was kept from it
 }
 
 type arrival struct {
@@ -55,7 +56,11 @@ func (b *inbox) arrive(id uint16) (pos uint64, ok bool) {
 func (b *inbox) hand(pos uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.held || pos < b.head || pos >= b.tail {
+	if b.held {
+		b.skipped = true
+		return false
+	}
+	if pos < b.head || pos >= b.tail {
 		return false
 	}
 	b.ring[pos&uint64(len(b.ring)-1)].handed = true
@@ -68,6 +73,15 @@ func (b *inbox) hold() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held = true
+}
+
+// release ends that. False: it cannot, because a message was kept from the edge,
+// which comes again on another connection only.
+func (b *inbox) release() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = b.skipped
+	return !b.held
 }
 
 // handed returns how many messages the edge has and has not settled.
@@ -113,7 +127,7 @@ func (b *inbox) Settle(pos uint64, reason byte) {
 			b.out = append(b.out, a.reason)
 		}
 	}
-	wake := (ready > 0 || b.held) && !b.reading
+	wake := b.held || ready > 0 && !b.reading
 	b.mu.Unlock()
 	b.down.acked.Add(int64(ready))
 	if wake {

@@ -36,6 +36,7 @@ type role interface {
 	begin(w *wire, l limits)                    // CONNACK came, nothing else was read yet
 	serve(ctx context.Context, c *client) error // until the connection or ctx ends; it closes the connection
 	oldest() (sent int64, count int)            // unanswered, on the connection's clock
+	mayReturn(Config) bool                      // whether moving for a better place loses nothing
 	online(bool)                                // whether the link has a connection
 }
 
@@ -53,9 +54,14 @@ type link struct {
 	late      atomic.Bool
 	mean, dev atomic.Int64 // round trip
 
-	trouble map[string]*trouble // by URL of the endpoint; the link's goroutine's
-	last    string              // URL of the last connection's endpoint
-	gone    time.Time           // since when there is no connection; the link's goroutine's
+	leaving atomic.Pointer[transfer] // where the link is asked to go; who takes it out finishes it
+
+	trouble  map[string]*trouble // by URL of the endpoint; the link's goroutine's, as what follows
+	last     string              // URL of the last connection's endpoint
+	gone     time.Time           // since when there is no connection
+	back     string              // URL of the endpoint to try before any other, "" for none
+	returned bool                // the connection was made by a return
+	hope     atomic.Bool         // another link has a connection again: every endpoint may be tried
 
 	sayMu sync.Mutex // orders what the role is told about being online
 	said  bool
@@ -73,6 +79,10 @@ type link struct {
 	retire   context.CancelCauseFunc
 	attempts int64 // connections made
 	moves    int64 // to another endpoint than the last
+	returns  int64 // of a link that was up, to where it belongs
+
+	notReturned int64  // tries of that which came to nothing
+	whyNot      string // the last one
 }
 
 var errRolled = errors.New("the configuration changed")
@@ -91,8 +101,14 @@ func (l *link) config() Config { return l.up.settings.Load().cfg }
 // run keeps the link connected until ctx ends.
 func (l *link) run(ctx context.Context) {
 	defer l.set(Stopped, "")
+	var over *transfer // where the link goes next, nil for anywhere
+	defer func() { over.drop(errElsewhere) }()
 	for ctx.Err() == nil {
-		c, e := l.reach(ctx)
+		c, e := l.takeOver(ctx, over)
+		over = nil
+		if l.returned = c != nil; c == nil {
+			c, e = l.reach(ctx)
+		}
 		if c == nil {
 			return
 		}
@@ -103,6 +119,12 @@ func (l *link) run(ctx context.Context) {
 		rolled := errors.Is(context.Cause(sctx), errRolled)
 		retire(nil)
 		l.disconnected()
+		if over = l.leaving.Swap(nil); err == errReturning {
+			l.gone = time.Now()
+			continue
+		}
+		over.drop(errElsewhere)
+		over = nil
 		if ctx.Err() != nil {
 			return
 		}
@@ -124,6 +146,7 @@ func (l *link) lost(e endpoint, lasted time.Duration, err error) {
 	l.gone = time.Now()
 	l.log.Info("link lost", "endpoint", e.url, "fault", faultOf(err), "after", lasted.Round(time.Millisecond), "err", err)
 	l.troubleAt(e).lost(time.Now(), lasted, l.config().ReconnectMax.Std())
+	l.up.home.lost(e.url, l.returned, lasted)
 	l.up.suspect(l, e)
 }
 
@@ -137,6 +160,9 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 	for misses := 0; ctx.Err() == nil; {
 		if now := l.up.settings.Load(); now != set {
 			set, tried, misses = now, l.adopt(now), 0
+		}
+		if misses >= len(tried) && l.hope.Swap(false) {
+			l.forgive(tried)
 		}
 		e, wait := l.choose(set, tried)
 		if e < 0 {
@@ -160,6 +186,7 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 		tried[e] = true
 		l.troubleAt(to).failed(time.Now(), set.cfg.ReconnectMax.Std())
 		misses++
+		l.up.home.failed(to.url)
 		l.up.outages.missed(l, to.url, err, time.Now())
 		l.fail("", err)
 		if misses == len(tried) {
@@ -201,6 +228,10 @@ func (l *link) choose(set *settings, tried []bool) (e int, wait time.Duration) {
 		clear(tried)
 	}
 	now := time.Now()
+	if back := set.index(l.back); back >= 0 {
+		l.back = ""
+		return l.up.occupy(l, set, func(e int) bool { return e == back }), 0
+	}
 	e = l.up.occupy(l, set, func(e int) bool { return !tried[e] && !l.troubleAt(set.endpoints[e]).until.After(now) })
 	if e >= 0 {
 		return e, 0
@@ -222,27 +253,31 @@ func (l *link) try(ctx context.Context, set *settings, e endpoint, within time.D
 	if err != nil {
 		return nil, err
 	}
-	h := &health{link: l, nudge: make(chan struct{}, 1)}
-	cp := l.role.connect(set.cfg)
-	cp.ClientID = l.id
-	return connect(ctx, nc, set.cfg, cp, l.role, within, h)
+	return l.greet(ctx, set, nc, within)
 }
 
 func (l *link) connected(c *client, e endpoint, retire context.CancelCauseFunc) {
 	l.mu.Lock()
 	l.health, l.retire = c.health, retire
 	l.attempts++
-	if l.last != "" && l.last != e.url {
+	word := "link up"
+	switch {
+	case l.returned:
+		l.returns++
+		word = "link returned"
+	case l.last != "" && l.last != e.url:
 		l.moves++
 	}
 	l.mu.Unlock()
 	l.last = e.url
+	l.hope.Store(false)
 	l.set(Connected, "")
 	l.sayMu.Lock()
 	l.have, l.said = true, true
 	l.role.online(true)
 	l.sayMu.Unlock()
-	l.sayUp(e.url)
+	l.sayUp(word, e.url)
+	l.up.encourage(l)
 }
 
 func (l *link) disconnected() {

@@ -65,14 +65,14 @@ func (o *outages) reached(l *link, endpoint string) (misses int, since time.Time
 	return out.misses, out.since
 }
 
-// sayUp logs that the link has a connection.
-func (l *link) sayUp(endpoint string) {
+// sayUp logs that the link has a connection, and after what pause.
+func (l *link) sayUp(word, endpoint string) {
 	args := []any{"endpoint", endpoint}
 	if !l.gone.IsZero() {
 		args = append(args, "after", time.Since(l.gone).Round(time.Millisecond))
 		l.gone = time.Time{}
 	}
-	l.log.Info("link up", args...)
+	l.log.Info(word, args...)
 	if misses, since := l.up.outages.reached(l, endpoint); misses > 0 {
 		l.log.Info("endpoint reached again", "endpoint", endpoint, "missed", misses, "after", time.Since(since).Round(time.Millisecond))
 	}

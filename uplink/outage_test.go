@@ -35,7 +35,7 @@ func TestOutageIsSaidOnce(t *testing.T) {
 		if s.miss != nil {
 			u.outages.missed(s.link, "mqtt://x:1", s.miss, now)
 		} else {
-			s.link.sayUp("mqtt://x:1")
+			s.link.sayUp("link up", "mqtt://x:1")
 		}
 		if got := strings.Count(log.String(), "\n"); got != s.lines {
 			t.Errorf("step %d: got %d lines, want %d:\n%s", i, got, s.lines, log.String())

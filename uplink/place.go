@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -56,6 +55,24 @@ func (u *Uplink) suspect(l *link, e endpoint) {
 	}
 }
 
+// encourage ends the pauses of the links that have no connection: l has one, so
+// the cloud is back, and as long as all can choose they sit apart.
+func (u *Uplink) encourage(l *link) {
+	for _, o := range u.links {
+		o.mu.Lock()
+		away := o != l && o.retire == nil
+		o.mu.Unlock()
+		if !away {
+			continue
+		}
+		o.hope.Store(true)
+		select {
+		case o.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // allLate says whether other links have messages in flight elsewhere, and all
 // of them are late. A link on the same endpoint says nothing about the others.
 func (u *Uplink) allLate(l *link) bool {
@@ -87,7 +104,7 @@ func (u *Uplink) move(set *settings) {
 	u.settings.Store(set)
 	for _, l := range u.links {
 		l.mu.Lock()
-		l.place = slices.IndexFunc(set.endpoints, func(e endpoint) bool { return e.url == l.at })
+		l.place = set.index(l.at)
 		l.mu.Unlock()
 		select {
 		case l.wake <- struct{}{}: // out of a pause between tries
@@ -126,6 +143,12 @@ func (l *link) rollTo(ctx context.Context) {
 	if retire == nil {
 		return
 	}
+	select {
+	case l.up.turn <- struct{}{}:
+		defer func() { <-l.up.turn }()
+	case <-ctx.Done():
+		return
+	}
 	retire(errRolled)
 	for until := time.Now().Add(rollWait); time.Now().Before(until) && ctx.Err() == nil; {
 		l.mu.Lock()
@@ -143,6 +166,7 @@ func (l *link) rollTo(ctx context.Context) {
 func sameConnection(a, b Config) bool {
 	a.Up, a.Down, b.Up, b.Down = nil, nil, nil, nil
 	a.Spool, b.Spool = Config{}.Spool, Config{}.Spool
+	a.StableAfter, b.StableAfter = 0, 0
 	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
 }
 

@@ -95,13 +95,16 @@ func (u *upward) serve(ctx context.Context, c *client) error {
 		case <-c.Done():
 			return u.link.end(c, errLost)
 		case <-ctx.Done():
-			u.drain(c, drain)
+			u.drain(context.Background(), c, drain)
 			if u.goodbye != nil {
 				u.goodbye()
 			}
 			u.link.farewell(c)
 			return errStopping
 		default:
+		}
+		if u.link.asked() && u.leave(ctx, c) {
+			return errReturning
 		}
 		if err := u.step(ctx, c); err != nil {
 			return u.link.end(c, err)
@@ -229,22 +232,40 @@ func (u *upward) takeBack() {
 	u.loose, u.buf = u.loose[:0], u.buf[:0]
 }
 
-// drain waits for the PUBACKs of what is in flight, in bounded time.
-func (u *upward) drain(c *client, most time.Duration) {
+// leave says DISCONNECT when everything in flight is acknowledged. False: it is
+// not, and the link stays.
+func (u *upward) leave(ctx context.Context, c *client) bool {
+	if !u.drain(ctx, c, leaveWithin) {
+		u.link.stay(errInFlight)
+		return false
+	}
+	if u.goodbye != nil {
+		u.goodbye()
+	}
+	u.link.farewell(c)
+	return true
+}
+
+func (u *upward) mayReturn(Config) bool { return true }
+
+// drain waits for the PUBACKs of what is in flight, in bounded time. It says
+// whether all have come.
+func (u *upward) drain(ctx context.Context, c *client, most time.Duration) bool {
 	u.link.set(Draining, "")
 	u.draining.Store(true)
 	defer u.draining.Store(false)
 	for until := time.Now().Add(most); ; {
 		count, _ := u.win.state()
 		left := time.Until(until)
-		if count == 0 || left <= 0 {
-			return
+		if count == 0 || left <= 0 || ctx.Err() != nil {
+			return count == 0
 		}
 		select {
 		case <-c.Done():
-			return
+			return false
 		default:
-			u.link.park(context.Background(), c.Done(), left)
+			c.wire.ackNow()
+			u.link.park(ctx, c.Done(), min(left, ackEvery))
 		}
 	}
 }

@@ -30,6 +30,9 @@ func (b *both) oldest() (int64, int)                  { return b.up.oldest() }
 func (b *both) puback(id uint16, reason byte) error   { return b.up.puback(id, reason) }
 func (b *both) publish(first byte, body []byte) error { return b.down.publish(first, body) }
 
+// mayReturn: as for the commands; upwards nothing speaks against it.
+func (b *both) mayReturn(c Config) bool { return b.down.mayReturn(c) }
+
 func (b *both) begin(w *wire, l limits) {
 	b.up.begin(w, l)
 	b.down.begin(w, l)
@@ -45,15 +48,17 @@ func (b *both) idle() {
 // says DISCONNECT.
 func (b *both) serve(ctx context.Context, c *client) error {
 	done := make(chan struct{})
+	dctx, end := context.WithCancel(ctx)
+	defer end()
 	go func() {
 		defer close(done)
-		if err := b.down.work(ctx, c); err != nil {
+		if err := b.down.work(dctx, c, func() bool { return false }); err != nil {
 			c.wire.cut(err)
 			return
 		}
 		b.down.drain(c, b.down.link.config().DrainTimeout.Std())
 	}()
-	b.up.goodbye = func() { <-done }
+	b.up.goodbye = func() { end(); <-done }
 	err := b.up.serve(ctx, c)
 	<-done
 	return err

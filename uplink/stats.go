@@ -42,7 +42,11 @@ type LinkStats struct {
 	Resumed    int64 // times that the cloud had kept the session of the down link
 	Missed     int64 // times that it had not: commands sent meanwhile are lost
 	Reconnects int64 // connections after the first
-	Failovers  int64 // of those, to another endpoint than before
+	Failovers  int64 // of those, to another endpoint than before, because that one was lost
+	Returns    int64 // of those, to the endpoint where the link belongs, once that was well again
+
+	ReturnsFailed int64  // tries of a return that came to nothing
+	ReturnCause   string // why the last of them did
 
 	Faults map[Fault]int64 // how often each kind was met: failed tries, lost connections, spells of slowness
 }
@@ -103,6 +107,7 @@ func (l *link) stats() LinkStats {
 	s := LinkStats{
 		ID: l.id, State: l.state, Cause: l.cause, Fault: l.fault, Faults: maps.Clone(l.faults), Since: l.since, RTT: time.Duration(l.mean.Load()),
 		Reconnects: max(l.attempts-1, 0), Failovers: l.moves,
+		Returns: l.returns, ReturnsFailed: l.notReturned, ReturnCause: l.whyNot,
 	}
 	if l.state != Stopped {
 		s.Endpoint = l.at

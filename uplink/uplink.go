@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -51,6 +52,8 @@ type Uplink struct {
 	looped   atomic.Int64
 	outages  outages
 	rolls    chan struct{} // one slot: the links have old settings
+	turn     chan struct{} // one slot: a link moves though its connection is well
+	home     *homeward
 
 	mu sync.Mutex // guards every link's place together; taken before a link's mu
 }
@@ -60,6 +63,20 @@ type settings struct {
 	cfg       Config
 	endpoints []endpoint
 	orders    [][]int // by link
+}
+
+// index returns the endpoint with a URL, -1 for none.
+func (s *settings) index(url string) int {
+	return slices.IndexFunc(s.endpoints, func(e endpoint) bool { return e.url == url })
+}
+
+// priorities returns those of the endpoints.
+func (s *settings) priorities() []int {
+	p := make([]int, len(s.endpoints))
+	for i, e := range s.endpoints {
+		p[i] = e.priority
+	}
+	return p
 }
 
 // New checks the configuration and builds an uplink. Nothing runs before Run,
@@ -77,7 +94,7 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	u := &Uplink{rolls: make(chan struct{}, 1), opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name)}
+	u := &Uplink{rolls: make(chan struct{}, 1), turn: make(chan struct{}, 1), home: newHomeward(), opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name)}
 	u.settings.Store(u.read(cfg))
 	u.routes.Store(newRoutes(cfg, nil))
 	sp, err := spool.New(cfg.Spool, spool.Options{
@@ -192,6 +209,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		wg.Go(func() { l.run(ctx) })
 	}
 	wg.Go(func() { u.roll(ctx) })
+	wg.Go(func() { u.goHome(ctx) })
 	wg.Wait()
 	release()
 	if err := <-spooled; err != nil {
@@ -245,6 +263,7 @@ func (u *Uplink) Reload(cfg Config) error {
 	if d, _ := u.downward(); d != nil {
 		d.bell.notify()
 	}
+	defer u.home.changed()
 	if sameConnection(old.cfg, cfg) {
 		next := *old
 		next.cfg = cfg

@@ -218,15 +218,7 @@ func (c *wire) write(b []byte) error {
 // there are more on the way, and whether those were sent again and again in
 // vain. Zeros when the kernel does not say.
 func (c *wire) reached() (bytes uint64, more, lost bool) {
-	t := below(c.Conn)
-	if t == nil {
-		return 0, false, false
-	}
-	raw, err := t.SyscallConn()
-	if err != nil {
-		return 0, false, false
-	}
-	raw.Control(func(fd uintptr) {
+	c.socket(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			bytes, more = info.Bytes_acked, info.Unacked > 0 || info.Notsent_bytes > 0
 			lost = info.Unacked > 0 && info.Retransmits > 0 // not so when the other side's buffers are full
@@ -246,6 +238,26 @@ func below(c net.Conn) *net.TCPConn {
 		default:
 			return nil
 		}
+	}
+}
+
+const ackEvery = 3 * time.Millisecond // while nothing is sent and PUBACKs are awaited
+
+// ackNow makes the kernel acknowledge what came. Left alone it waits 40 ms for
+// something to send along, and a broker without TCP_NODELAY, which Mosquitto is
+// by default, waits for that before it sends the rest of its PUBACKs.
+func (c *wire) ackNow() {
+	c.socket(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
+}
+
+// socket calls do with the connection's descriptor, if it has one.
+func (c *wire) socket(do func(fd uintptr)) {
+	t := below(c.Conn)
+	if t == nil {
+		return
+	}
+	if raw, err := t.SyscallConn(); err == nil {
+		raw.Control(do)
 	}
 }
 
