@@ -56,6 +56,7 @@ type RouteStats struct {
 	Down     bool
 	Filter   string
 	Messages int64
+	Drops    []spool.DropStats // of an up route, by cause
 }
 
 // Stats returns the present numbers.
@@ -79,7 +80,7 @@ func (u *Uplink) Stats() Stats {
 	}
 	r := u.routes.Load()
 	for _, up := range r.up {
-		s.Routes = append(s.Routes, RouteStats{Filter: up.filter, Messages: up.count.Load()})
+		s.Routes = append(s.Routes, RouteStats{Filter: up.filter, Messages: up.count.Load(), Drops: dropsOf(up.filter, s.Spool.Drops)})
 	}
 	for _, down := range r.down {
 		s.Routes = append(s.Routes, RouteStats{Down: true, Filter: down.filter, Messages: down.count.Load()})

@@ -100,6 +100,7 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 	sp, err := spool.New(cfg.Spool, spool.Options{
 		Dir: filepath.Join(opt.Dir, "uplink-"+cfg.Name), Links: cfg.Links, Epoch: opt.Epoch, Log: u.log, Budget: opt.Budget, Checker: opt.Checker,
 		Ready: func(link int) { u.links[link].notify() }, Settled: u.settledNow,
+		Route: func(topic string, c spool.Class) string { return u.routes.Load().origin(topic, c) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spool of uplink %s: %w", cfg.Name, err)

@@ -65,6 +65,13 @@
 // place under its number, before all newer ones. On a card without room for
 // them they are read where they are, until they have drained.
 //
+// # Drops
+//
+// Every message that will not reach the cloud is counted by route, class and
+// cause, with the lowest and the highest id and the topic of that one; its
+// route is looked up by its topic when it is dropped. The first of a route and
+// cause is logged at once, how many more there were once a minute.
+//
 // # Layouts
 //
 // Which link a topic belongs to depends on the number of links. When that has

@@ -62,6 +62,7 @@ func (s *Spool) thin(f *file, c Class) (int64, error) {
 		st.filling.Lock() // no row may be read while it is dropped
 		defer st.filling.Unlock()
 		plans[st.key] = st.plan(s.disk.repeated(f, st.key))
+		plans[st.key].route = s.route
 	}
 	_, written, err := s.disk.replace(f, false, func(r *row) bool {
 		p := plans[r.stream]
@@ -75,7 +76,7 @@ func (s *Spool) thin(f *file, c Class) (int64, error) {
 	for _, st := range victims {
 		gone += st.dropped(plans[st.key])
 	}
-	s.log.Warn("spool drops the oldest messages", "class", c, "dropped", gone)
+	s.log.Debug("spool drops the oldest messages", "class", c, "dropped", gone)
 	if s.disk.drained(f, at) && len(s.disk.all()) > 1 {
 		err = s.disk.remove(f)
 	}
@@ -101,6 +102,8 @@ type plan struct {
 	skip    seqset
 	needed  seqset
 	dropped map[uint64]dropped // by sequence: the scan finds a row more than once
+	route   func(topic string, c Class) string
+	losses  losses
 }
 
 type dropped struct {
@@ -126,6 +129,10 @@ func (p *plan) keep(r *row) bool {
 		return true
 	}
 	if r.seq < p.again && !p.skip.has(r.seq) {
+		if _, known := p.dropped[r.seq]; !known && p.route != nil {
+			id := ID{r.at.Epoch, r.id}
+			p.losses.add(dropKey{p.route(r.msg.Topic, r.stream.Class), r.stream.Class, ForDisk}, 1, id, id, r.msg.Topic)
+		}
 		p.dropped[r.seq] = dropped{int32(messageSize(&r.msg)), bucketOf(r.msg.Topic)}
 	}
 	return false
@@ -140,5 +147,8 @@ func (st *stream) dropped(p *plan) int64 {
 	}
 	n := int64(len(p.dropped))
 	st.drops.Disk += n
+	for k, d := range p.losses.by {
+		st.s.losses.add(k, d.Messages, d.First, d.Last, d.Topic)
+	}
 	return n
 }

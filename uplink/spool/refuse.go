@@ -61,6 +61,7 @@ func (s *Spool) Refuse(e *Entry, reason byte) {
 	st.mu.Lock()
 	st.drops.Refused++
 	st.mu.Unlock()
+	s.drop(victim{cause: ForRefusal, class: e.Class, topic: e.Msg.Topic, id: ID{e.Epoch, e.Seq}})
 	s.links[st.link].flight.Add(-1) // others go on, also while the disk does not
 	s.refused.mu.Lock()
 	room := len(s.refused.waiting) < deadWaiting && s.refused.held+e.size <= deadHeld
@@ -71,6 +72,7 @@ func (s *Spool) Refuse(e *Entry, reason byte) {
 	s.refused.mu.Unlock()
 	if !room {
 		s.refused.lost.Add(1)
+		s.drop(victim{cause: ForNoLetter, class: e.Class, topic: e.Msg.Topic, id: ID{e.Epoch, e.Seq}})
 		s.done(e)
 	}
 	s.work.Wake()

@@ -25,6 +25,7 @@ type Options struct {
 	Checker []string     // argv of the child process that checks a file, without its path; empty: check in this process
 	Ready   func(link int)
 	Settled func()
+	Route   func(topic string, c Class) string // names the route that a message with this topic in the cloud came by, for the account of drops; "" if none. It must not block. nil: none
 
 	Wall func() (now time.Time, synced bool) // wall time, and whether it can be trusted; nil: the kernel's
 	open opener
@@ -54,6 +55,7 @@ type Spool struct {
 
 	old    olds
 	scouts scout
+	losses losses
 
 	// Only the committer's goroutine uses these.
 	batchBuf  batch
@@ -156,6 +158,7 @@ func (s *Spool) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 			s.remind()
+			s.losses.tell(s.log, time.Now(), false)
 			if s.anyDue() || len(s.disk.all()) > 0 || s.refused.any() {
 				s.work.Wake()
 			}
@@ -180,6 +183,7 @@ func (s *Spool) remind() {
 // acknowledged is safe, the rest was never acknowledged.
 func (s *Spool) shutdown() error {
 	s.closing.Store(true)
+	defer func() { s.losses.tell(s.log, time.Now(), true) }()
 	var err error
 	for range 3 {
 		var n int64
@@ -214,13 +218,13 @@ func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
 	st := s.stream(link, c)
 	size, bucket := messageSize(m), bucketOf(m.Topic)
 	st.mu.Lock()
-	var out Ticket // of the message that gave way
-	var reason byte
+	var out victim // what gave way
 	if st.full(size) {
 		var in bool
-		if out, reason, in = st.overflow(t); !in {
+		if out, in = st.overflow(m.Topic, t); !in {
 			st.mu.Unlock()
-			s.settle(out, reason)
+			s.drop(out)
+			s.settle(out.ticket, out.reason)
 			s.work.Wake()
 			return
 		}
@@ -240,8 +244,9 @@ func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
 	st.bytes += size
 	wake := st.high() || s.links[link].down.Load()
 	st.mu.Unlock()
-	if out.Owner != nil {
-		s.settle(out, reason)
+	if out.cause != "" {
+		s.drop(out)
+		s.settle(out.ticket, out.reason)
 	}
 	if wake {
 		s.work.Wake()
@@ -252,20 +257,21 @@ func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
 const quotaExceeded = 0x97 // MQTT 5, 3.4.2.1
 
 // overflow applies the class's policy to a new message with ticket t. It
-// returns a ticket to settle and whether the message comes in.
-func (st *stream) overflow(t Ticket) (Ticket, byte, bool) {
+// returns what is dropped and whether the message comes in.
+func (st *stream) overflow(topic string, t Ticket) (v victim, in bool) {
 	switch st.cfg.Overflow {
 	case DropOldest:
 		if old, ok := st.makeRoom(); ok {
 			st.drops.Oldest++
-			return old, 0, true
+			return old, true
 		}
 	case DropNewest:
 		st.drops.Newest++
-		return t, 0, false
+		id := ID{st.s.opt.Epoch, st.s.ids.Add(1)} // it was accepted: consumers see the gap
+		return victim{t, 0, ForNewest, st.key.Class, topic, id}, false
 	}
 	st.drops.Rejected++
-	return t, quotaExceeded, false
+	return victim{t, quotaExceeded, ForReject, st.key.Class, topic, ID{st.s.opt.Epoch, st.s.ids.Load()}}, false
 }
 
 func (s *Spool) settle(t Ticket, reason byte) {

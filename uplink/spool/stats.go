@@ -10,8 +10,9 @@ type Stats struct {
 	Files     int
 	DiskBytes int64
 	Commits   int64
-	Written   int64  // bytes given to the card since the start
-	Corrupt   int64  // files set aside since the start
+	Written   int64 // bytes given to the card since the start
+	Corrupt   int64 // files set aside since the start
+	Drops     []DropStats
 	DeadLost  int64  // refused messages for which the dead letters had no room
 	Trouble   string // with the disk; empty when all is well
 }
@@ -48,7 +49,7 @@ type Drops struct {
 // Stats returns a snapshot.
 func (s *Spool) Stats() Stats {
 	out := Stats{Loaded: s.loaded.Load(), Files: len(s.disk.all()), DiskBytes: s.disk.used.Load(), Commits: s.commits.Load(),
-		Written: s.bytes.Load(), Corrupt: s.disk.corrupt.Load(), DeadLost: s.refused.lost.Load()}
+		Written: s.bytes.Load(), Corrupt: s.disk.corrupt.Load(), DeadLost: s.refused.lost.Load(), Drops: s.losses.stats()}
 	if t := s.trouble.Load(); t != nil {
 		out.Trouble = t.err.Error()
 	}

@@ -148,9 +148,8 @@ func (st *stream) high() bool {
 	return 2*st.waiting() >= st.cfg.Messages || 2*st.bytes >= int(st.cfg.Bytes)
 }
 
-// makeRoom drops the oldest message that waits and is not being written, and
-// returns its ticket.
-func (st *stream) makeRoom() (Ticket, bool) {
+// makeRoom drops the oldest message that waits and is not being written.
+func (st *stream) makeRoom() (victim, bool) {
 	idle := func(r *ring) int {
 		for i := range r.n {
 			if !r.at(i).writing {
@@ -161,7 +160,7 @@ func (st *stream) makeRoom() (Ticket, bool) {
 	}
 	l, b := idle(&st.live), idle(&st.behind)
 	if l < 0 && b < 0 {
-		return Ticket{}, false
+		return victim{}, false
 	}
 	var e *Entry
 	if b < 0 || l >= 0 && st.live.at(l).seq < st.behind.at(b).seq {
@@ -171,9 +170,9 @@ func (st *stream) makeRoom() (Ticket, bool) {
 		st.uncount(e.bucket)
 	}
 	st.bytes -= e.size
-	t := e.ticket
+	v := victim{e.ticket, 0, ForOldest, st.key.Class, e.Msg.Topic, ID{e.Epoch, e.Seq}}
 	st.release(e)
-	return t, true
+	return v, true
 }
 
 // due returns the sequence below which all has to be written, 0 for nothing.

@@ -55,9 +55,11 @@ type hand struct {
 	taken   int
 	first   bool // nothing was taken yet: the first message need not fit
 	dropped bool
-	more    bool     // rows were left unread though there was room
-	tickets []Ticket // of messages that were too old
+	more    bool     // there is more to take than this call looked at
+	gone    []victim // messages that were too old
 }
+
+const goneEach = 1024 // messages that are too old, in one Take: an urgent one may have come meanwhile
 
 // from takes up to room messages of one stream, from live and backlog in turn
 // while both have some, so that neither keeps the other waiting.
@@ -91,6 +93,9 @@ func (h *hand) from(st *stream, room int) {
 		st.turn = from == &st.live
 		st.handOut(from, i)
 		if h.stale(st, e) {
+			if len(h.gone) >= goneEach {
+				h.room, h.more = 0, true
+			}
 			continue
 		}
 		h.dst = append(h.dst, e)
@@ -145,19 +150,20 @@ func (st *stream) handOut(from *ring, i int) {
 func (h *hand) stale(st *stream, e *Entry) bool {
 	age := h.now.Sub(e.Msg.Accepted)
 	limit := h.s.cfg.MaxAge.Std()
+	var cause Cause
 	switch {
 	case e.Msg.Expiry > 0 && age >= time.Duration(e.Msg.Expiry)*time.Second:
 		st.drops.Expired++
+		cause = ForExpiry
 	case limit > 0 && age > limit:
 		st.drops.Aged++
+		cause = ForAge
 	default:
 		return false
 	}
 	st.taken--
 	h.dropped = true
-	if e.ticket.Owner != nil {
-		h.tickets = append(h.tickets, e.ticket)
-	}
+	h.gone = append(h.gone, victim{e.ticket, 0, cause, e.Class, e.Msg.Topic, ID{e.Epoch, e.Seq}})
 	st.done(e)
 	return true
 }
@@ -174,10 +180,11 @@ func (st *stream) done(e *Entry) {
 }
 
 func (h *hand) finish() {
-	for _, t := range h.tickets {
-		h.s.settle(t, 0)
+	for _, v := range h.gone {
+		h.s.drop(v)
+		h.s.settle(v.ticket, v.reason)
 	}
-	if len(h.tickets) > 0 {
+	if len(h.gone) > 0 {
 		h.s.opt.Settled()
 	}
 	if h.dropped && h.s.old.any() {
@@ -248,6 +255,9 @@ func (st *stream) reconcile() {
 		st.found += int64(more)
 	} else {
 		st.drops.Damaged -= int64(more)
+		if more < 0 {
+			st.s.losses.add(dropKey{"", st.key.Class, ForDamage}, -int64(more), ID{}, ID{}, "")
+		}
 	}
 	st.unsent, st.stock, st.backlog = st.ahead.n, 0, 0
 	clear(st.buckets[:])
