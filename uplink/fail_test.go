@@ -167,7 +167,10 @@ func consume(t testing.TB, addr string, arrive func(topic string, n int)) (subsc
 				case *packets.Suback:
 					subscribed.Add(1)
 				case *packets.Publish:
-					topic, number, _ := strings.Cut(string(p.Payload), " ")
+					topic, number, ok := strings.Cut(string(p.Payload), " ")
+					if !ok {
+						continue // a command
+					}
 					n := 0
 					fmt.Sscan(number, &n)
 					arrive(topic, n)
