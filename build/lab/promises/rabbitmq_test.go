@@ -1,11 +1,9 @@
 package promises
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -63,24 +61,14 @@ func TestRabbitMQFailover(t *testing.T) {
 	w.settle()
 }
 
-// TestRabbitMQDownLink kills the node under the down link while the cloud
-// publishes commands: the session is found on another node, with the commands
+// TestRabbitMQDownLink publishes commands in the cloud, flat out, then while
+// the node under the down link is killed, then while the gateway restarts and
+// is killed: the session is found on another node, or later, with the commands
 // that came meanwhile.
 func TestRabbitMQDownLink(t *testing.T) {
 	w := newWorld(t, options{cloud: "rabbitmq"})
-	ledger := load.NewLedger()
-	home := ledger.Consumer()
-	w.listen("air-conditioner", "app/#", home)
-	w.prime()
-
-	app := load.NewFleet(load.FleetConfig{
-		Client:  load.Client{Addrs: w.cloud.Addrs(), ID: "app", KeepAlive: 5 * time.Second},
-		Clients: 3, QoS: 1, Rate: 100, Size: 100,
-		Topic: func(p, _ int) string { return fmt.Sprintf("%sapp/%d", gateway.Cmd, p) },
-	}, ledger)
-	done := make(chan error, 1)
-	ctx := t.Context()
-	go func() { done <- app.Run(ctx) }()
+	w.thousand(3000)
+	a := w.commands(load.Client{Addrs: w.cloud.Addrs()}, 100)
 	kills := rounds(2)
 	for range kills {
 		time.Sleep(time.Second)
@@ -91,9 +79,8 @@ func TestRabbitMQDownLink(t *testing.T) {
 		t.Logf("node %d killed under the down link: on another after %v", node, time.Since(began).Round(time.Millisecond))
 		w.must(w.cloud.Nodes[node].Start(w.soon(2 * time.Minute)))
 	}
-	app.Stop()
-	w.must(<-done)
-	r, _ := account(t, home)
+	w.restart((*gateway.Gateway).Kill)
+	r := a.account()
 	// RabbitMQ itself sends late what was under way to a subscriber whose node
 	// died: its prefetch, for each kill.
 	const prefetch = 10
@@ -101,41 +88,35 @@ func TestRabbitMQDownLink(t *testing.T) {
 		t.Errorf("of %d commands: lost %d, out of order %d, foreign %d; the gateway's last output:\n%s",
 			r.Acked, r.Lost, r.Disorder, r.Foreign, w.gateway.Process().Output())
 	}
+	a = w.commands(load.Client{Addrs: w.cloud.Addrs()}, 100)
+	time.Sleep(500 * time.Millisecond)
+	w.restart(stop)
+	r = a.account()
+	a.once(r)
 }
 
 // listen starts a device that subscribes to commands, until the test ends.
 func (w *world) listen(id, filter string, c *load.Consumer) {
 	w.t.Helper()
-	device := load.NewSubscriber(load.SubscriberConfig{
-		Client:   load.Client{Addrs: []string{w.gateway.Addr}, ID: id},
+	w.device(load.SubscriberConfig{
+		Client:   load.Client{ID: id},
 		Filters:  []load.Filter{{Topic: gateway.Down + filter, QoS: 1}},
 		Consumer: c,
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	var work sync.WaitGroup
-	w.t.Cleanup(func() { cancel(); work.Wait() })
-	work.Go(func() {
-		if err := device.Run(ctx); err != nil {
-			w.t.Error(err)
-		}
-	})
-	select {
-	case <-device.Ready():
-	case <-w.soon(time.Minute).Done():
-		w.t.Fatal("the device is not ready")
-	}
 }
 
 // prime publishes commands of its own until one comes through: the down link's
 // subscription is there then.
-func (w *world) prime() {
+func (w *world) prime(app load.Client) {
 	w.t.Helper()
 	ledger := load.NewLedger()
 	home := ledger.Consumer()
-	w.listen("primed", "prime", home)
+	n := fleets.Add(1)
+	w.listen(fmt.Sprintf("primed%d", n), fmt.Sprintf("prime/%d", n), home)
+	app.ID = fmt.Sprintf("prime%d", n)
 	fleet := load.NewFleet(load.FleetConfig{
-		Client: load.Client{Addrs: w.cloud.Addrs(), ID: "prime"}, QoS: 1, Rate: 10,
-		Topic: func(int, int) string { return gateway.Cmd + "prime" },
+		Client: app, QoS: 1, Rate: 10,
+		Topic: func(int, int) string { return fmt.Sprintf("%sprime/%d", gateway.Cmd, n) },
 	}, ledger)
 	done := make(chan error, 1)
 	ctx := w.t.Context()
