@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"slices"
@@ -23,6 +24,8 @@ func (c Config) Check() []conf.Problem {
 	p.within("links", int64(c.Links), 1, 16)
 	c.checkClient(&p)
 	c.checkFiles(&p)
+	p.lasting("resolve-every", c.ResolveEvery, time.Second, 24*time.Hour)
+	c.checkDNSServer(&p)
 	p.lasting("keepalive", c.KeepAlive, time.Second, 18*time.Hour)
 	p.lasting("connect-timeout", c.ConnectTimeout, 100*time.Millisecond, 5*time.Minute)
 	p.lasting("ack-timeout", c.AckTimeout, 100*time.Millisecond, 10*time.Minute)
@@ -75,6 +78,16 @@ func (c Config) checkEndpoints(p *problems) {
 			p.add(key, quote(redact(text)), "named once", "take the repetition out; links of one gateway sit on distinct endpoints")
 		}
 		named[e] = true
+	}
+}
+
+func (c Config) checkDNSServer(p *problems) {
+	host, _, err := net.SplitHostPort(c.DNSServer)
+	if err != nil {
+		host = strings.Trim(c.DNSServer, "[]")
+	}
+	if c.DNSServer != "" && !literal(host) {
+		p.add("dns-server", quote(c.DNSServer), "an address such as 192.0.2.53 or 192.0.2.53:53", "a name would need another name server to be found")
 	}
 }
 

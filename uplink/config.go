@@ -15,6 +15,9 @@ type Config struct {
 	Links     int      `toml:"links"`     // up links; the down link comes on top when there are down routes
 	ClientID  string   `toml:"client-id"` // prefix of the links' client ids; "" for the gateway's id
 
+	ResolveEvery conf.Duration `toml:"resolve-every"` // between two lookups of the endpoints' names; also at each loss
+	DNSServer    string        `toml:"dns-server"`    // address[:53]; "" for the system's
+
 	SingleClient bool `toml:"single-client"` // one link for both directions, called ClientID: for clouds that allow one client id
 
 	User         string `toml:"user"`
@@ -72,6 +75,7 @@ type Down struct {
 func DefaultConfig() Config {
 	return Config{
 		Name: "cloud", Links: 2,
+		ResolveEvery:   conf.Duration(time.Minute),
 		KeepAlive:      conf.Duration(15 * time.Second),
 		ConnectTimeout: conf.Duration(5 * time.Second),
 		AckTimeout:     conf.Duration(time.Second),

@@ -60,6 +60,9 @@ func (c Config) pair() ([]tls.Certificate, error) {
 
 // dial opens the connection below MQTT.
 func dial(ctx context.Context, c Config, e endpoint) (net.Conn, error) {
+	if e.lookup {
+		return nil, noAnswer(e.name, context.DeadlineExceeded)
+	}
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
 		Control: func(_, _ string, raw syscall.RawConn) error {

@@ -25,6 +25,14 @@
 // are delivered by the node it moved to. On separate brokers (cluster = false)
 // a session on one of them would be a trap, and none is asked for.
 //
+// An endpoint is one address. A host name stands for all of its addresses, an
+// SRV name for all of its targets' in the order of their priority; DNS is asked
+// when a link begins to look for an endpoint, and on a timer. A failover does not wait for the
+// answer: it goes to the next address at once. When the answer changes links
+// stay connected, and who connects anew uses the new one. A lookup that fails
+// changes nothing. TLS expects a certificate for the configured name, for SRV
+// too: the records themselves are not to be trusted.
+//
 // # States of a link
 //
 //	            +---------------- every endpoint failed ----------------+

@@ -20,8 +20,10 @@ type endpoint struct {
 	path string // of the WebSocket; "" for plain MQTT
 	srv  bool   // name has SRV records
 
-	entry    int // index in Config.Endpoints
-	priority int // a higher one is for when all lower ones fail
+	entry    int  // index in Config.Endpoints
+	lookup   bool // its addresses are for DNS to say, which has not yet
+	weight   int  // of its SRV record, plus one; 0 for none
+	priority int  // of its SRV record: a higher one is for when all lower ones fail
 }
 
 // schemes are the beginnings of a URL, with the port that goes without saying.
@@ -61,6 +63,7 @@ func parseEndpoint(s string) (endpoint, error) {
 	case !kind.ws && u.Path != "" && u.Path != "/":
 		return endpoint{}, errors.New("MQTT over TCP has no path: take it off, or begin with ws:// or wss://")
 	}
+	e.lookup = !literal(e.name)
 	port := or(u.Port(), kind.port)
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 		return endpoint{}, errors.New("the port is a number from 1 to 65535")

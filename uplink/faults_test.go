@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 		{FaultRefused, "connection refused", func(t *testing.T) broken { return broken{cfg: fast("mqtt://" + freeAddr(t))} }},
 		{FaultUnreachable, "unreachable", func(*testing.T) broken { return broken{cfg: fast("mqtt://255.255.255.255:1")} }},
 		{FaultTimedOut, "no answer from there", func(t *testing.T) broken { return broken{cfg: fast("mqtt://" + fullBacklog(t))} }},
-		{FaultNoName, "no such host", func(*testing.T) broken { return broken{cfg: fast("mqtt://no..such..name:1")} }},
+		{FaultNoName, "look at the name in endpoints", func(*testing.T) broken { return broken{cfg: fast("mqtt://no..such..name:1")} }},
 		{FaultNoNode, "is there a node behind the load balancer?", func(t *testing.T) broken {
 			return broken{cfg: fast("mqtt://" + listener(t, func(c net.Conn) { c.Close() }))}
 		}},

@@ -157,6 +157,7 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 	defer timer.Stop()
 	var tried []bool
 	var set *settings
+	l.up.names.ask()
 	for misses := 0; ctx.Err() == nil; {
 		if now := l.up.settings.Load(); now != set {
 			set, tried, misses = now, l.adopt(now), 0
@@ -182,6 +183,9 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 		}
 		if ctx.Err() != nil {
 			return nil, endpoint{}
+		}
+		if err == errResolved {
+			continue
 		}
 		tried[e] = true
 		l.troubleAt(to).failed(time.Now(), set.cfg.ReconnectMax.Std())
@@ -226,6 +230,7 @@ func (l *link) choose(set *settings, tried []bool) (e int, wait time.Duration) {
 	}
 	if all {
 		clear(tried)
+		l.up.names.ask()
 	}
 	now := time.Now()
 	if back := set.index(l.back); back >= 0 {
@@ -249,6 +254,9 @@ func (l *link) choose(set *settings, tried []bool) (e int, wait time.Duration) {
 func (l *link) try(ctx context.Context, set *settings, e endpoint, within time.Duration) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	if e.lookup {
+		return nil, l.up.names.await(ctx, e)
+	}
 	nc, err := dial(ctx, set.cfg, e)
 	if err != nil {
 		return nil, err

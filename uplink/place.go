@@ -101,6 +101,19 @@ func (l *link) whereabouts() string {
 // links go over to them one by one.
 func (u *Uplink) move(set *settings) {
 	u.mu.Lock()
+	u.expand(set) // DNS may have answered since set was read
+	u.install(set)
+	u.mu.Unlock()
+	select {
+	case u.rolls <- struct{}{}:
+	default:
+	}
+}
+
+// install makes set the settings. A link keeps its place if that is still in
+// the list; one whose endpoint vanished stays connected, at none of the list.
+// It holds u.mu.
+func (u *Uplink) install(set *settings) {
 	u.settings.Store(set)
 	for _, l := range u.links {
 		l.mu.Lock()
@@ -110,11 +123,6 @@ func (u *Uplink) move(set *settings) {
 		case l.wake <- struct{}{}: // out of a pause between tries
 		default:
 		}
-	}
-	u.mu.Unlock()
-	select {
-	case u.rolls <- struct{}{}:
-	default:
 	}
 }
 

@@ -54,6 +54,8 @@ type Uplink struct {
 	rolls    chan struct{} // one slot: the links have old settings
 	turn     chan struct{} // one slot: a link moves though its connection is well
 	home     *homeward
+	names    *names
+	seed     uint64 // of random placement: the same list has the same order
 
 	mu sync.Mutex // guards every link's place together; taken before a link's mu
 }
@@ -61,8 +63,9 @@ type Uplink struct {
 // settings are one reading of the configuration.
 type settings struct {
 	cfg       Config
-	endpoints []endpoint
-	orders    [][]int // by link
+	listed    []endpoint // as configured
+	endpoints []endpoint // as DNS says
+	orders    [][]int    // by link
 }
 
 // index returns the endpoint with a URL, -1 for none.
@@ -94,7 +97,10 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	u := &Uplink{rolls: make(chan struct{}, 1), turn: make(chan struct{}, 1), home: newHomeward(), opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name)}
+	u := &Uplink{
+		rolls: make(chan struct{}, 1), turn: make(chan struct{}, 1), home: newHomeward(), names: newNames(), seed: rand.Uint64(),
+		opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name),
+	}
 	u.settings.Store(u.read(cfg))
 	u.routes.Store(newRoutes(cfg, nil))
 	sp, err := spool.New(cfg.Spool, spool.Options{
@@ -176,20 +182,25 @@ func check(cfg Config) error {
 
 func (u *Uplink) read(cfg Config) *settings {
 	s := &settings{cfg: cfg}
-	var urls []string
 	for i, text := range cfg.Endpoints {
 		e, err := parseEndpoint(text)
 		if err != nil {
 			continue // Check has refused it
 		}
 		e.entry = i
-		s.endpoints, urls = append(s.endpoints, e), append(urls, e.url)
+		s.listed = append(s.listed, e)
 	}
-	rnd := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	for i := range cfg.Links + 1 {
-		s.orders = append(s.orders, preference(cfg.Placement, u.gateway, i, urls, rnd))
-	}
+	u.expand(s)
 	return s
+}
+
+// expand lists the endpoints as DNS says, and each link's order of them.
+func (u *Uplink) expand(s *settings) {
+	s.endpoints, s.orders = u.names.expand(s.listed), nil
+	rnd := rand.New(rand.NewPCG(u.seed, u.seed))
+	for i := range s.cfg.Links + 1 {
+		s.orders = append(s.orders, preference(s.cfg.Placement, u.gateway, i, urls(s.endpoints), rnd))
+	}
 }
 
 // Run loads the spool and keeps the links connected until ctx ends; then the
@@ -211,6 +222,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { u.roll(ctx) })
 	wg.Go(func() { u.goHome(ctx) })
+	wg.Go(func() { u.resolve(ctx) })
 	wg.Wait()
 	release()
 	if err := <-spooled; err != nil {
@@ -266,11 +278,14 @@ func (u *Uplink) Reload(cfg Config) error {
 	}
 	defer u.home.changed()
 	if sameConnection(old.cfg, cfg) {
-		next := *old
+		u.mu.Lock()
+		next := *u.settings.Load()
 		next.cfg = cfg
 		u.settings.Store(&next)
+		u.mu.Unlock()
 		return nil
 	}
 	u.move(u.read(cfg))
+	u.names.ask()
 	return nil
 }
