@@ -32,7 +32,7 @@ type Config struct {
 	Patience       conf.Duration `toml:"patience"`        // how long a node may answer pings and acknowledge nothing
 	ReconnectMax   conf.Duration `toml:"reconnect-max"`   // most time between two tries of one endpoint
 	StableAfter    conf.Duration `toml:"stable-after"`    // how long an endpoint must be well before links return to it; 0: never
-	DrainTimeout   conf.Duration `toml:"drain-timeout"`   // at stop, for the PUBACKs of what is in flight
+	DrainTimeout   conf.Duration `toml:"drain-timeout"`   // at stop and before a return, for the PUBACKs of what is in flight
 
 	InFlight      int       `toml:"in-flight"`       // messages per link; the cloud's Receive Maximum may be less
 	InFlightBytes conf.Size `toml:"in-flight-bytes"` // per link; one message always fits

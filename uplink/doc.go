@@ -70,7 +70,7 @@
 //	0x00 on the old one -> CONNECT on the new one -> send
 //
 // Nothing is sent twice, and the pause is a round trip to each. A link whose
-// PUBACKs do not come in two seconds stays. One that gets no good CONNACK within
+// PUBACKs do not come within drain-timeout stays. One that gets no good CONNACK within
 // a second goes back, and the spell of that endpoint doubles, to an hour at
 // most, as it does when the link is lost there within the spell. The down link
 // leaves when the edge has settled what came; what comes meanwhile is passed by

@@ -154,7 +154,7 @@ func (d *downward) stop(ctx context.Context) {
 // goes. False: the edge takes too long, and the link stays.
 func (d *downward) leave(c *client) bool {
 	d.link.set(Draining, "")
-	d.drain(c, leaveWithin)
+	d.drain(c, d.link.config().DrainTimeout.Std())
 	if box := d.box.Load(); box.handed() > 0 && box.release() {
 		d.link.stay(errInFlight)
 		return false

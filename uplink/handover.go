@@ -18,15 +18,14 @@ type transfer struct {
 	done chan error // one result, nil: the link is there. Has room
 }
 
-const (
-	leaveWithin = 2 * time.Second // for what is in flight, else the link stays
-	greetWithin = time.Second     // for the CONNACK of the new endpoint, else the link goes back
-)
+// greetWithin is how long the new endpoint may take for its CONNACK; then the
+// link goes back.
+const greetWithin = time.Second
 
 var (
 	errReturning = errors.New("the link goes to another endpoint")
 	errStayed    = errors.New("the link stayed")
-	errInFlight  = fmt.Errorf("%w: what was in flight was not acknowledged within %v", errStayed, leaveWithin)
+	errInFlight  = fmt.Errorf("%w: what was in flight was not acknowledged within drain-timeout", errStayed)
 	errElsewhere = fmt.Errorf("%w: its connection ended meanwhile", errStayed)
 )
 
@@ -42,7 +41,7 @@ func (t *transfer) drop(why error) {
 func (l *link) handOver(ctx context.Context, t *transfer) error {
 	l.leaving.Store(t)
 	l.notify()
-	timer := time.NewTimer(leaveWithin + greetWithin + time.Second)
+	timer := time.NewTimer(t.set.cfg.DrainTimeout.Std() + greetWithin + time.Second)
 	defer timer.Stop()
 	select {
 	case err := <-t.done:

@@ -235,7 +235,7 @@ func (u *upward) takeBack() {
 // leave says DISCONNECT when everything in flight is acknowledged. False: it is
 // not, and the link stays.
 func (u *upward) leave(ctx context.Context, c *client) bool {
-	if !u.drain(ctx, c, leaveWithin) {
+	if !u.drain(ctx, c, u.link.config().DrainTimeout.Std()) {
 		u.link.stay(errInFlight)
 		return false
 	}
