@@ -44,6 +44,7 @@ func (c Config) Check() []conf.Problem {
 	if !slices.Contains(placements, c.Placement) {
 		p.add("placement", quote(c.Placement), strings.Join(placements, ", "), "")
 	}
+	c.checkRedirect(&p)
 	c.checkRoutes(&p)
 	for _, q := range c.Spool.Check() {
 		q.Key = "spool." + q.Key

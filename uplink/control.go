@@ -85,7 +85,11 @@ func disconnected(d *packets.Disconnect) error {
 	if d.Properties != nil && d.Properties.ReasonString != "" {
 		s += ": " + d.Properties.ReasonString
 	}
-	return fmt.Errorf("%s (0x%02X)", s, d.ReasonCode)
+	err := fmt.Errorf("%s (0x%02X)", s, d.ReasonCode)
+	if d.Properties != nil {
+		return redirecting(d.ReasonCode, d.Properties.ServerReference, err)
+	}
+	return redirecting(d.ReasonCode, "", err)
 }
 
 var disconnectReasons = map[byte]string{

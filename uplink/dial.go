@@ -205,7 +205,11 @@ func refusal(ca *paho.Connack) error {
 	if ca.Properties != nil && ca.Properties.ReasonString != "" {
 		s += ": " + ca.Properties.ReasonString
 	}
-	return fmt.Errorf("%s (0x%02X)", s, ca.ReasonCode)
+	err := fmt.Errorf("%s (0x%02X)", s, ca.ReasonCode)
+	if ca.Properties != nil {
+		return redirecting(ca.ReasonCode, ca.Properties.ServerReference, err)
+	}
+	return redirecting(ca.ReasonCode, "", err)
 }
 
 var connackReasons = map[byte]string{
