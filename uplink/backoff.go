@@ -28,6 +28,7 @@ func delay(failures int, most time.Duration, chance float64) time.Duration {
 type trouble struct {
 	failures int
 	until    time.Time // not tried before
+	avoid    time.Time // only tried before if there is no other: it has sent the link away
 }
 
 func (t *trouble) failed(now time.Time, most time.Duration) {

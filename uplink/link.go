@@ -62,6 +62,9 @@ type link struct {
 	back     string              // URL of the endpoint to try before any other, "" for none
 	returned bool                // the connection was made by a return
 	hope     atomic.Bool         // another link has a connection again: every endpoint may be tried
+	detour   detour
+	adopted  *settings // the last ones
+	referTo
 
 	sayMu sync.Mutex // orders what the role is told about being online
 	said  bool
@@ -115,8 +118,11 @@ func (l *link) run(ctx context.Context) {
 		began := time.Now()
 		sctx, retire := context.WithCancelCause(ctx)
 		l.connected(c, e, retire)
+		leave := l.detour.stay(retire)
 		err := l.role.serve(sctx, c)
-		rolled := errors.Is(context.Cause(sctx), errRolled)
+		leave()
+		why := context.Cause(sctx)
+		rolled := errors.Is(why, errRolled) || errors.Is(why, errHome)
 		retire(nil)
 		l.disconnected()
 		if over = l.leaving.Swap(nil); err == errReturning {
@@ -130,7 +136,9 @@ func (l *link) run(ctx context.Context) {
 		}
 		if rolled {
 			l.last = ""
-			l.fail(Connecting, errRolled)
+			l.detour.end()
+			l.sent.Store(false)
+			l.fail(Connecting, why)
 			continue
 		}
 		if time.Since(began) > 6*stableSpell && !errors.Is(err, errStuck) {
@@ -145,9 +153,15 @@ func (l *link) lost(e endpoint, lasted time.Duration, err error) {
 	l.fail(Connecting, err)
 	l.gone = time.Now()
 	l.log.Info("link lost", "endpoint", e.url, "fault", faultOf(err), "after", lasted.Round(time.Millisecond), "err", err)
-	l.troubleAt(e).lost(time.Now(), lasted, l.config().ReconnectMax.Std())
-	l.up.home.lost(e.url, l.returned, lasted)
+	if l.up.settings.Load().index(e.url) >= 0 {
+		l.troubleAt(e).lost(time.Now(), lasted, l.config().ReconnectMax.Std())
+		l.up.home.lost(e.url, l.returned, lasted)
+	}
 	l.up.suspect(l, e)
+	if lasted >= stableSpell {
+		l.detour.end()
+	}
+	l.divert(e, err)
 }
 
 // reach tries endpoints until one takes the link. The first round goes through
@@ -164,6 +178,12 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 		}
 		if misses >= len(tried) && l.hope.Swap(false) {
 			l.forgive(tried)
+		}
+		if to, ok := l.detour.pop(); ok {
+			if c := l.follow(ctx, set, to); c != nil {
+				return c, to
+			}
+			continue
 		}
 		e, wait := l.choose(set, tried)
 		if e < 0 {
@@ -193,6 +213,7 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 		l.up.home.failed(to.url)
 		l.up.outages.missed(l, to.url, err, time.Now())
 		l.fail("", err)
+		l.divert(to, err)
 		if misses == len(tried) {
 			l.sayOffline()
 		}
@@ -206,6 +227,10 @@ func (l *link) adopt(set *settings) (tried []bool) {
 	maps.DeleteFunc(l.trouble, func(url string, _ *trouble) bool {
 		return !slices.ContainsFunc(set.endpoints, func(e endpoint) bool { return e.url == url })
 	})
+	if l.adopted != nil && l.adopted != set {
+		l.detour.end()
+	}
+	l.adopted = set
 	tried = make([]bool, len(set.endpoints))
 	for i, e := range set.endpoints {
 		tried[i] = e.url == l.last && len(tried) > 1
@@ -237,7 +262,11 @@ func (l *link) choose(set *settings, tried []bool) (e int, wait time.Duration) {
 		l.back = ""
 		return l.up.occupy(l, set, func(e int) bool { return e == back }), 0
 	}
-	e = l.up.occupy(l, set, func(e int) bool { return !tried[e] && !l.troubleAt(set.endpoints[e]).until.After(now) })
+	ready := func(e int) bool { return !tried[e] && !l.troubleAt(set.endpoints[e]).until.After(now) }
+	e = l.up.occupy(l, set, func(e int) bool { return ready(e) && !l.troubleAt(set.endpoints[e]).avoid.After(now) })
+	if e < 0 {
+		e = l.up.occupy(l, set, ready)
+	}
 	if e >= 0 {
 		return e, 0
 	}
@@ -359,6 +388,21 @@ func (l *link) end(c *client, why error) error {
 	<-c.Done()
 	return c.wire.end
 }
+
+// hear ends the connection after a write failed: not before what the cloud has
+// sent was read, for a node that leaves in good order acknowledges, says why,
+// and closes.
+func (l *link) hear(c *client, why error) error {
+	t := time.NewTimer(hearWithin)
+	defer t.Stop()
+	select {
+	case <-c.Done():
+	case <-t.C:
+	}
+	return l.end(c, why)
+}
+
+const hearWithin = 250 * time.Millisecond
 
 // farewell sends DISCONNECT 0x00 and closes.
 func (l *link) farewell(c *client) {

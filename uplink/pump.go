@@ -107,7 +107,7 @@ func (u *upward) serve(ctx context.Context, c *client) error {
 			return errReturning
 		}
 		if err := u.step(ctx, c); err != nil {
-			return u.link.end(c, err)
+			return u.link.hear(c, err)
 		}
 	}
 }

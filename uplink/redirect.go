@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,7 +41,7 @@ var (
 	errNoReference = errors.New("no server is named")
 	errHops        = fmt.Errorf("%d redirections in a row", hopLimit)
 	errCircle      = errors.New("it names only servers that have sent the link away")
-	errHome        = errors.New("the redirection's time is over")
+	errHome        = fault(FaultMoving, errors.New("the redirection's time is over"))
 )
 
 // notAllowed says where the link was sent and did not go.
@@ -55,14 +57,15 @@ type detour struct {
 	hops    int
 	senders []string // host:port of those that sent the link away
 	next    []endpoint
-	life    time.Duration // of the stay where it leads; 0 for no end
+	there   bool          // the link is where it led
+	life    time.Duration // of the stay there; 0 for no end
 }
 
 // obey plans where to go after from has sent the link away, or says why that
 // cannot be. life is redirect-for.
 func (d *detour) obey(r *redirection, from endpoint, may func(host string) bool, life time.Duration) error {
 	d.hops++
-	d.next = nil
+	d.next, d.there = nil, false
 	d.senders = append(d.senders, from.host)
 	if strings.TrimSpace(r.reference) == "" {
 		return errNoReference
@@ -100,6 +103,25 @@ func (d *detour) obey(r *redirection, from endpoint, may func(host string) bool,
 
 // end forgets the way: the link goes back to its list.
 func (d *detour) end() { *d = detour{} }
+
+// pop returns where to go next.
+func (d *detour) pop() (to endpoint, ok bool) {
+	if len(d.next) == 0 {
+		return endpoint{}, false
+	}
+	to, d.next = d.next[0], d.next[1:]
+	return to, true
+}
+
+// stay has retire called when the link has been where the way led for long
+// enough, unless cancel is called before.
+func (d *detour) stay(retire context.CancelCauseFunc) (cancel func()) {
+	if !d.there || d.life == 0 {
+		return func() {}
+	}
+	t := time.AfterFunc(d.life, func() { retire(errHome) })
+	return func() { t.Stop() }
+}
 
 // refer reads one server of a Server Reference, host, host:port or a URL. It is
 // reached the way that from is, and never with less than that: what came over
@@ -166,6 +188,88 @@ func matchHost(pattern, host string) bool {
 		return ok && below != ""
 	}
 	return sameHost(pattern, host)
+}
+
+// referTo counts what became of a link's redirections.
+type referTo struct {
+	redirects atomic.Int64 // followed
+	astray    atomic.Int64 // not followed: no reference, not allowed, too many, or not reached
+	sent      atomic.Bool  // the link is where a redirection led it
+	warned    time.Time    // when the last one of those was logged
+}
+
+const warnAgain = 10 * time.Minute // a node that sends links astray is in the log, but does not fill it
+
+// divert plans what err, from endpoint e, asks for if it is a redirection. The
+// endpoint is avoided for a while whether or not there is another place to go.
+func (l *link) divert(e endpoint, err error) {
+	var r *redirection
+	l.detour.there = false
+	l.sent.Store(false)
+	if !errors.As(err, &r) {
+		return
+	}
+	set := l.up.settings.Load()
+	life := set.cfg.RedirectFor.Std()
+	if set.index(e.url) >= 0 {
+		l.troubleAt(e).avoid = time.Now().Add(life)
+	}
+	why := l.detour.obey(r, e, set.cfg.mayRedirect, life)
+	if why == nil {
+		return
+	}
+	l.detour.end()
+	l.astray.Add(1)
+	why = fault(FaultRedirected, fmt.Errorf("%w; the link goes back to the list: %w", err, why))
+	l.fail("", why)
+	if time.Since(l.warned) < warnAgain {
+		return
+	}
+	l.warned = time.Now()
+	l.log.Info("redirection not followed", "endpoint", e.url, "err", why)
+	var bad *notAllowed
+	if errors.As(why, &bad) {
+		l.log.Warn("a node sends the link to a server that is not allowed; if it should go there, add the host to redirect-to", "endpoint", e.url, "to", fmt.Sprintf("%.200q", bad.reference))
+	}
+}
+
+// follow tries a server that the link was sent to. Nil: it was not reached, or
+// sends the link on.
+func (l *link) follow(ctx context.Context, set *settings, to endpoint) *client {
+	l.up.settle(l, set, to)
+	l.set(Connecting, "")
+	c, err := l.try(ctx, set, to, min(set.cfg.ConnectTimeout.Std(), max(firstTry, 6*time.Duration(l.mean.Load()))))
+	if err == nil {
+		l.detour.there = true
+		l.sent.Store(true)
+		l.redirects.Add(1)
+		l.log.Info("link follows a redirection", "endpoint", to.url)
+		return c
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	l.fail("", err)
+	var r *redirection
+	if errors.As(err, &r) {
+		l.divert(to, err)
+		return nil
+	}
+	if len(l.detour.next) == 0 {
+		l.detour.end()
+	}
+	l.astray.Add(1)
+	l.log.Info("redirection leads nowhere", "endpoint", to.url, "err", err)
+	return nil
+}
+
+// settle notes that l goes to an endpoint, of the list or not.
+func (u *Uplink) settle(l *link, set *settings, to endpoint) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.place, l.at = set.index(to.url), to.url
 }
 
 func (c Config) checkRedirect(p *problems) {

@@ -114,7 +114,7 @@ func (u *Uplink) positions(set *settings) (at []int, free []bool) {
 	for _, l := range u.links {
 		l.mu.Lock()
 		e := l.place
-		ok := l.state == Connected && l.retire != nil && !l.late.Load() && l.role.mayReturn(set.cfg)
+		ok := l.state == Connected && l.retire != nil && !l.late.Load() && l.role.mayReturn(set.cfg) && !l.sent.Load()
 		l.mu.Unlock()
 		if e >= len(set.endpoints) {
 			e = -1

@@ -48,6 +48,9 @@ type LinkStats struct {
 	ReturnsFailed int64  // tries of a return that came to nothing
 	ReturnCause   string // why the last of them did
 
+	Redirects int64 // 0x9C and 0x9D that were followed
+	Astray    int64 // those that were not: no reference, not allowed, too many in a row, or not reached
+
 	Faults map[Fault]int64 // how often each kind was met: failed tries, lost connections, spells of slowness
 }
 
@@ -109,6 +112,7 @@ func (l *link) stats() LinkStats {
 		ID: l.id, State: l.state, Cause: l.cause, Fault: l.fault, Faults: maps.Clone(l.faults), Since: l.since, RTT: time.Duration(l.mean.Load()),
 		Reconnects: max(l.attempts-1, 0), Failovers: l.moves,
 		Returns: l.returns, ReturnsFailed: l.notReturned, ReturnCause: l.whyNot,
+		Redirects: l.redirects.Load(), Astray: l.astray.Load(),
 	}
 	if l.state != Stopped {
 		s.Endpoint = l.at
