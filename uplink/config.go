@@ -87,7 +87,7 @@ func DefaultConfig() Config {
 		DrainTimeout:   conf.Duration(2 * time.Second),
 		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20, DownInFlight: 1024,
 		WaitForDevices: conf.Duration(10 * time.Second),
-		Placement:      RoundRobin, RedirectFor: conf.Duration(time.Hour), Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
+		Placement:      RoundRobin, RedirectTo: []string{}, RedirectFor: conf.Duration(time.Hour), Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
 		Spool: spool.DefaultConfig(),
 	}
 }
