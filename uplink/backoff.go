@@ -38,11 +38,14 @@ func (t *trouble) failed(now time.Time, most time.Duration) {
 
 // lost notes the end of a connection that lasted so long. After a stable one
 // the endpoint may be tried again at once: it may be a load balancer with
-// other nodes behind it, and the only endpoint there is.
+// other nodes behind it, and the only endpoint there is. A shorter one forgives
+// a failure for each second, so that an endpoint that takes connections and
+// drops them is left alone for longer and longer.
 func (t *trouble) lost(now time.Time, lasted, most time.Duration) {
 	if lasted >= stableSpell {
 		*t = trouble{}
 		return
 	}
+	t.failures = max(t.failures-int(lasted/time.Second), 0)
 	t.failed(now, most)
 }

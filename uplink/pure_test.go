@@ -107,15 +107,23 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// Only a connection that was stable forgives an endpoint's failures.
+// A connection forgives an endpoint's failures, the more the longer it lasted;
+// after a stable one there is no pause.
 func TestTrouble(t *testing.T) {
 	now := time.Now()
-	tr := trouble{failures: 5}
-	if tr.lost(now, stableSpell-1, time.Second); tr.failures != 6 {
-		t.Errorf("after a short spell: got %d failures, want 6", tr.failures)
-	}
-	if tr.lost(now, stableSpell, time.Second); tr.failures != 0 || tr.until.After(now) {
-		t.Errorf("after a stable connection: got %d failures, a pause of %v; want none", tr.failures, tr.until.Sub(now))
+	for _, c := range []struct {
+		lasted time.Duration
+		want   int
+	}{
+		{0, 6}, {time.Second - 1, 6}, {time.Second, 5}, {3 * time.Second, 3}, {stableSpell - 1, 1}, {stableSpell, 0}, {time.Hour, 0},
+	} {
+		tr := trouble{failures: 5, until: now.Add(time.Second)}
+		if tr.lost(now, c.lasted, time.Second); tr.failures != c.want {
+			t.Errorf("lost after %v: got %d failures, want %d", c.lasted, tr.failures, c.want)
+		}
+		if pause := tr.until.Sub(now); pause > delay(c.want, time.Second, 1) {
+			t.Errorf("lost after %v: got a pause of %v, want at most %v", c.lasted, pause, delay(c.want, time.Second, 1))
+		}
 	}
 }
 
