@@ -1,12 +1,17 @@
 package balancer
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,5 +124,24 @@ func TestNotMQTT(t *testing.T) {
 	}
 	if table, err := b.Table(); err != nil || len(table) > 0 {
 		t.Errorf("got table %v, %v; want an empty one", table, err)
+	}
+}
+
+// TestProduction lets HAProxy check the configuration that is not run here.
+func TestProduction(t *testing.T) {
+	text, err := os.ReadFile("emqx/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	pem, _ := identity(t)
+	cert, config := filepath.Join(dir, "mqtt.pem"), filepath.Join(dir, "haproxy.cfg")
+	replaced := strings.NewReplacer("/etc/haproxy/mqtt.pem", cert, "user haproxy", "", "group haproxy", "").Replace(string(text))
+	if err := errors.Join(os.WriteFile(cert, pem, 0o600), os.WriteFile(config, []byte(replaced), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(soon(t), "/usr/sbin/haproxy", "-c", "-f", config).CombinedOutput()
+	if err != nil || bytes.Contains(out, []byte("WARNING")) {
+		t.Errorf("got %v:\n%s", err, out)
 	}
 }

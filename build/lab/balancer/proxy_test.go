@@ -62,9 +62,11 @@ func listen(t *testing.T) *told {
 			}
 			t.Cleanup(func() { conn.Close() })
 			go func() {
-				if client, err := welcome(conn); err == nil {
-					n.clients <- client
+				client, err := welcome(conn)
+				if err != nil && !errors.Is(err, io.EOF) { // a look whether the port is open
+					client = err.Error()
 				}
+				n.clients <- client
 			}()
 		}
 	}()
@@ -78,8 +80,12 @@ func welcome(conn net.Conn) (client string, err error) {
 	if client, err = header(r); err != nil {
 		return "", err
 	}
-	if b, err := r.ReadByte(); err != nil || b != 0x10 {
-		return "", fmt.Errorf("got %x, %v, want a CONNECT", b, err)
+	b, err := r.ReadByte()
+	if err != nil {
+		return "", err
+	}
+	if b != 0x10 {
+		return "", fmt.Errorf("got %#x, want a CONNECT", b)
 	}
 	_, err = io.WriteString(conn, "\x20\x03\x00\x00\x00")
 	return client, err

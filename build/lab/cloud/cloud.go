@@ -22,13 +22,14 @@ type Cloud struct {
 	Kind    string
 	Nodes   []*Node
 	Cluster bool   // a client finds its session on every node
+	Proxied bool   // the nodes want to hear from a load balancer who the client is: see Dial
 	Record  string // the file of accepted messages, of a stand-in cloud; else empty
 
 	helpers []*proc.Process // what the nodes need besides themselves
 }
 
 // Kinds returns the kinds that Open knows.
-func Kinds() []string { return []string{"standin", "mosquitto", "rabbitmq"} }
+func Kinds() []string { return []string{"standin", "mosquitto", "rabbitmq", "rabbitmq-proxied"} }
 
 // Open starts a cloud and returns when every node has answered an MQTT
 // CONNECT. Its files go to dir. Output gets what the nodes print; it may be
@@ -55,9 +56,10 @@ type Place struct {
 // OpenAt is Open with a place for each of the nodes.
 func OpenAt(ctx context.Context, kind, dir string, places []Place, output io.Writer) (*Cloud, error) {
 	make := map[string]func(context.Context, string, []Place) (*Cloud, error){
-		"standin":   newStandin,
-		"mosquitto": newMosquitto,
-		"rabbitmq":  newRabbitMQ,
+		"standin":          newStandin,
+		"mosquitto":        newMosquitto,
+		"rabbitmq":         newRabbitMQ,
+		"rabbitmq-proxied": newProxiedRabbitMQ,
 	}[kind]
 	if make == nil {
 		return nil, fmt.Errorf("no cloud of kind %q; there are %q", kind, Kinds())
@@ -69,6 +71,7 @@ func OpenAt(ctx context.Context, kind, dir string, places []Place, output io.Wri
 	c.Kind = kind
 	for i, n := range c.Nodes {
 		n.Addr = net.JoinHostPort(places[i].Host, strconv.Itoa(places[i].Port))
+		n.dial = c.Dial
 		n.command.Network = places[i].Network
 		n.command.Output = output
 	}
@@ -123,6 +126,7 @@ type Node struct {
 	Addr string // host:port, plain MQTT
 
 	command proc.Command
+	dial    dialer
 
 	mu      sync.Mutex
 	process *proc.Process // nil before the first Start
@@ -140,7 +144,7 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	n.process = p
-	return p.Ready(ctx, func(ctx context.Context) error { return Probe(ctx, n.Addr) })
+	return p.Ready(ctx, func(ctx context.Context) error { return probe(ctx, n.Addr, n.dial) })
 }
 
 // Process returns the node's process; nil before the first Start.

@@ -7,6 +7,8 @@
 //	mosquitto   three separate Mosquittos               no                Debian's mosquitto
 //	rabbitmq    a cluster of three RabbitMQ 4 nodes,    yes               root, Debian's archive
 //	            sessions in quorum queues
+//	rabbitmq-   the same for nodes behind a load balancer that speaks the PROXY
+//	proxied     protocol
 //
 // A stand-in node writes every message it accepts to a file before it
 // acknowledges it, so that a kill takes nothing from the account: what a

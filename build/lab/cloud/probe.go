@@ -10,9 +10,32 @@ import (
 
 // Probe connects to an MQTT broker as an MQTT 5 client without a name and a
 // password, and goes again. It returns nil when the broker let it in.
-func Probe(ctx context.Context, addr string) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
+func Probe(ctx context.Context, addr string) error { return probe(ctx, addr, dialTCP) }
+
+type dialer func(ctx context.Context, addr string) (net.Conn, error)
+
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+}
+
+// Dial connects to a node, which comes to know who the client is in the way in
+// which it wants to: from the connection, or from a header of the PROXY
+// protocol as a load balancer would send it.
+func (c *Cloud) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := dialTCP(ctx, addr)
+	if err != nil || !c.Proxied {
+		return conn, err
+	}
+	from, to := conn.LocalAddr().(*net.TCPAddr), conn.RemoteAddr().(*net.TCPAddr)
+	if _, err := fmt.Fprintf(conn, "PROXY TCP4 %v %v %d %d\r\n", from.IP, to.IP, from.Port, to.Port); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func probe(ctx context.Context, addr string, dial dialer) error {
+	conn, err := dial(ctx, addr)
 	if err != nil {
 		return err
 	}

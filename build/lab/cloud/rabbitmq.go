@@ -17,6 +17,20 @@ import (
 // root made by rabbitmq.sh, each in its own mount and pid namespace. They
 // share one host, or have one each.
 func newRabbitMQ(ctx context.Context, dir string, places []Place) (*Cloud, error) {
+	return newRabbits(ctx, dir, places, nil)
+}
+
+// newProxiedRabbitMQ is the same for nodes behind a load balancer: they want
+// the PROXY protocol, and write down who connects.
+func newProxiedRabbitMQ(ctx context.Context, dir string, places []Place) (*Cloud, error) {
+	c, err := newRabbits(ctx, dir, places, []string{"mqtt.proxy_protocol = true", "log.console.level = info"})
+	if err == nil {
+		c.Proxied = true
+	}
+	return c, err
+}
+
+func newRabbits(ctx context.Context, dir string, places []Place, more []string) (*Cloud, error) {
 	root, err := RabbitRoot(ctx)
 	if err != nil {
 		return nil, err
@@ -40,6 +54,7 @@ func newRabbitMQ(ctx context.Context, dir string, places []Place) (*Cloud, error
 	}
 	for _, r := range members {
 		r.root, r.sbin, r.data = root, strings.TrimPrefix(sbin[0], root), filepath.Join(dir, r.name)
+		r.more = more
 		node, err := r.node(members)
 		if err != nil {
 			c.Close()
@@ -121,7 +136,8 @@ type rabbit struct {
 	sbin       string // inside root
 	data       string // outside root; bound to /mnt in it
 	place      Place
-	dist       int // ports
+	more       []string // lines of configuration
+	dist       int      // ports
 	epmd       int
 }
 
@@ -209,5 +225,5 @@ func (r rabbit) config(members []rabbit) string {
 	for i, m := range members {
 		lines = append(lines, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s@%s", i+1, m.name, m.host))
 	}
-	return strings.Join(lines, "\n") + "\n"
+	return strings.Join(append(lines, r.more...), "\n") + "\n"
 }

@@ -1,6 +1,7 @@
 package promises
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -9,15 +10,19 @@ import (
 type watch struct {
 	mu   sync.Mutex
 	last map[string]time.Time // the last arrival of each topic
+	node map[string]string    // where that was, in a stand-in cloud
 	most time.Duration        // the longest silence that ended since reset
 	from time.Time            // of reset
 }
 
-func newWatch() *watch { return &watch{last: map[string]time.Time{}} }
+func newWatch() *watch { return &watch{last: map[string]time.Time{}, node: map[string]string{}} }
 
-func (w *watch) arrival(topic string, at time.Time) {
+func (w *watch) arrival(topic string, at time.Time) { w.arrivalAt(topic, "", at) }
+
+func (w *watch) arrivalAt(topic, node string, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.node[topic] = node
 	if last, ok := w.last[topic]; ok && at.After(w.from) {
 		w.most = max(w.most, at.Sub(last))
 	}
@@ -49,4 +54,11 @@ func (w *watch) silence() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.most
+}
+
+// nodes returns where each topic arrived last.
+func (w *watch) nodes() map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.node)
 }

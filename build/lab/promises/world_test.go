@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tidegate/build/bench/load"
+	"tidegate/build/lab/balancer"
 	"tidegate/build/lab/cloud"
 	"tidegate/build/lab/gateway"
 	"tidegate/build/lab/proc"
@@ -60,6 +61,8 @@ type world struct {
 	arrived *load.Consumer
 	watch   *watch
 	ids     *ids // of what arrived in a stand-in cloud
+
+	balancer *balancer.Balancer // nil: the gateway has every node for an endpoint
 }
 
 // options are what tests do not have in common.
@@ -70,6 +73,9 @@ type options struct {
 	home    string // the same for [gateway]
 	up      string // routes that come before the usual one
 	one     bool   // the first node only: the smallest cluster, where a session is always found
+
+	balancer string       // kind; empty for none
+	on       *cloud.Cloud // runs already, and goes on running
 }
 
 // newWorld starts everything. The test ends it.
@@ -85,35 +91,48 @@ func newWorld(t *testing.T, o options) *world {
 	if o.dataDir == "" {
 		o.dataDir = t.TempDir()
 	}
-	var err error
-	w.cloud, err = cloud.Open(w.soon(5*time.Minute), o.cloud, t.TempDir(), nil)
-	w.must(err)
-	t.Cleanup(w.cloud.Close)
-	w.collect()
-	var addrs []string
-	nodes := w.cloud.Nodes
-	if o.one {
-		nodes = nodes[:1]
-	}
-	for _, n := range nodes {
-		p, err := proxy.New(n.Addr)
+	w.cloud = o.on
+	if w.cloud == nil {
+		var err error
+		w.cloud, err = cloud.Open(w.soon(5*time.Minute), o.cloud, t.TempDir(), nil)
 		w.must(err)
-		t.Cleanup(func() { w.must(p.Close()) })
-		w.ways = append(w.ways, p)
-		addrs = append(addrs, p.Addr())
+		t.Cleanup(w.cloud.Close)
 	}
+	w.collect()
 	cfg := gateway.Config{
 		Program: program, Dir: t.TempDir(), DataDir: o.dataDir, ID: "lab",
-		Endpoints: addrs, Cluster: w.cloud.Cluster || o.one, Gateway: o.home, Up: o.up, Uplink: o.uplink,
+		Cluster: w.cloud.Cluster || o.one, Gateway: o.home, Up: o.up, Uplink: o.uplink,
+	}
+	if o.balancer != "" {
+		cfg.Endpoints, cfg.Uplink = w.balance(o.balancer, o.uplink)
+	} else {
+		nodes := w.cloud.Nodes
+		if o.one {
+			nodes = nodes[:1]
+		}
+		for _, n := range nodes {
+			cfg.Endpoints = append(cfg.Endpoints, w.way(n.Addr))
+		}
 	}
 	if *verbose {
 		cfg.Output = os.Stderr
 	}
+	var err error
 	w.gateway, err = gateway.New(cfg)
 	w.must(err)
 	t.Cleanup(w.gateway.Kill)
 	w.start()
 	return w
+}
+
+// way puts a network that can be broken in front of an address.
+func (w *world) way(to string) (addr string) {
+	w.t.Helper()
+	p, err := proxy.New(to)
+	w.must(err)
+	w.t.Cleanup(func() { w.must(p.Close()) })
+	w.ways = append(w.ways, p)
+	return p.Addr()
 }
 
 func (w *world) must(err error) {
@@ -145,7 +164,7 @@ func (w *world) collect() {
 			err := cloud.Follow(ctx, w.cloud.Record, func(m cloud.Accepted) {
 				if strings.HasPrefix(m.Topic, gateway.Sent) {
 					w.arrived.Receive(m.Payload, w.ledger.Now()-time.Since(m.At))
-					w.watch.arrival(m.Topic, m.At)
+					w.watch.arrivalAt(m.Topic, m.Node, m.At)
 					w.ids.arrival(m.Topic, m.Payload, m.Properties)
 				}
 			})
@@ -156,7 +175,7 @@ func (w *world) collect() {
 		return
 	}
 	sub := load.NewSubscriber(load.SubscriberConfig{
-		Client:    load.Client{Addrs: w.cloud.Addrs(), ID: "account", Persistent: true, KeepAlive: 5 * time.Second},
+		Client:    load.Client{Addrs: w.cloud.Addrs(), ID: "account", Persistent: true, KeepAlive: 5 * time.Second, Dial: w.cloud.Dial},
 		Filters:   []load.Filter{{Topic: gateway.Sent + "#", QoS: 1}},
 		Consumer:  w.arrived,
 		OnMessage: func(m *load.Message) { w.watch.arrival(string(m.Topic), time.Now()) },
