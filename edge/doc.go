@@ -21,6 +21,10 @@
 // limits, its QoS 0 messages are dropped and counted, and after the write
 // timeout its connection is cut.
 //
+// Commands from the cloud wait for nobody: what one client does not take is
+// queued for it or dropped there. A client that leaves a command unacknowledged
+// for the stall time has its ticket settled, as if it were away.
+//
 // QoS 2 is exactly once in both directions, across connections and takeovers,
 // as long as the process lives. Sessions are in memory; retained messages are
 // also in edge.db.

@@ -5,7 +5,7 @@
 //	                                                               |
 //	              ticket <- spool.Ack <- PUBACK <- node <- link <- spool.Take
 //
-//	node -> down link -> loop guard -> route -> remap -> Options.Deliver
+//	node -> down link -> loop guard -> route -> remap -> early -> Options.Deliver
 //	          PUBACK <- in order of arrival <- ticket settled
 //
 // # Links and endpoints
@@ -32,6 +32,50 @@
 // stay connected, and who connects anew uses the new one. A lookup that fails
 // changes nothing. TLS expects a certificate for the configured name, for SRV
 // too: the records themselves are not to be trusted.
+//
+// # Commands
+//
+// A command is acknowledged to the cloud when every device it is for has
+// acknowledged it or has it waiting in its session, many at a time, in the order
+// in which they came [MQTT-4.6.0-2]. So what is not acknowledged delays what
+// came later, once down-in-flight commands wait, or as many as the cloud hands
+// out at once: RabbitMQ 10 (mqtt.prefetch), Mosquitto 20
+// (max_inflight_messages). Raise these for many commands a second. A device that
+// is connected and does not answer counts as away after edge.limits.stall-after,
+// and nobody waits for it any more until it answers in time again. A full queue
+// turns a command away: PUBACK 0x97, and a count in the edge.
+//
+// Nothing waits but the acknowledgement: the reader hands over what comes as it
+// comes. Memory is bounded by the Receive Maximum and by the limits of sessions.
+// A cloud that sends more than the Receive Maximum is left.
+//
+// While the gateway is away the cloud's session keeps commands. After a start
+// they come at once, before devices are back, whose sessions went with the
+// process: a command that nobody subscribes to waits, unacknowledged, and
+// those of its topic behind it, until somebody does or wait-for-devices is over.
+// Before a stop (HoldCommands) and before a link moves, further commands stay
+// with the cloud and those that the edge has are waited for: they come once.
+// After kill -9 or the loss of a node, what was not acknowledged comes again.
+//
+// When the cloud had a session and has none after a move, the log says so and
+// Stats.Missed counts it. Separate brokers keep no session: commands come from
+// the one broker that the link is on, and from the new subscription on nothing
+// is lost. To hear of commands on each of several brokers, make each an
+// [[uplink]] of its own.
+//
+// What came down goes up nowhere, whatever the routes say, not even to another
+// uplink: a gateway is no bridge between clouds, and two clouds with overlapping
+// routes would send a command round for ever. What comes back to the gateway
+// with its own id, over whichever cloud, is dropped (loop-guard).
+//
+// # One client id
+//
+// With single-client one link, called exactly client-id, does both. It has a
+// session, for the commands; upwards it works as an up link does, and sends what
+// was in flight again with new packet ids: at QoS 1 the receiver keeps nothing
+// that the old ones would matter to. PUBLISH and SUBSCRIBE, which share the
+// space of packet ids then, take theirs from different ranges. The directions
+// have a goroutine each, and neither waits for the other but on the wire.
 //
 // # States of a link
 //

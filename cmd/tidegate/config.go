@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,8 +59,20 @@ func (c Config) Check() []conf.Problem {
 		} else {
 			names[u.Name] = i
 		}
+		for j, other := range c.Uplink[:i] {
+			if rivals(u, other) {
+				all = append(all, conf.Problem{Key: section + ".client-id", Value: strconv.Quote(u.ClientID), Rule: fmt.Sprintf("another than that of uplink[%d]", j),
+					Hint: "both connect to the same endpoint, which would end one for the other for ever"})
+			}
+		}
 	}
 	return append(all, under("hw", c.HW.Check())...)
+}
+
+// rivals says whether two uplinks would take each other's client ids.
+func rivals(a, b uplink.Config) bool {
+	return a.ClientID == b.ClientID && a.SingleClient == b.SingleClient &&
+		slices.ContainsFunc(a.Endpoints, func(e string) bool { return slices.Contains(b.Endpoints, e) })
 }
 
 // checkAll is Check with all that is wrong inside the files that c names.

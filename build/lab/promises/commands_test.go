@@ -128,6 +128,30 @@ func TestCommandsFromSeparateBrokers(t *testing.T) {
 	}
 }
 
+// TestOneClientID has one link for both directions and kills the broker under
+// it under load: nothing is lost upwards and order holds; commands come from
+// the next broker, each once.
+func TestOneClientID(t *testing.T) {
+	w := newWorld(t, options{uplink: `links = 1
+single-client = true
+client-id = "lab-one"`})
+	const devices = 5
+	tr := w.publish(load.FleetConfig{Clients: devices, Rate: 500, Size: 200})
+	for range rounds(2) {
+		node := w.away(nowhere, "one")
+		c := w.commands(load.Client{Addrs: w.cloud.Addrs()[node : node+1]}, 300)
+		time.Sleep(500 * time.Millisecond)
+		c.once(c.account())
+		began := time.Now()
+		w.cloud.Nodes[node].Kill()
+		w.away(node, "one")
+		w.eventually("all topics arrive elsewhere", time.Minute, func() bool { return w.watch.flowing(devices, began) })
+		w.must(w.cloud.Nodes[node].Start(w.soon(time.Minute)))
+	}
+	tr.finish()
+	w.settle()
+}
+
 // TestThousandCommands sends 1000 commands a second to ten devices, one of which
 // takes its first and acknowledges nothing. The others get all theirs
 // meanwhile; that one gets its own when it goes on.
