@@ -151,7 +151,7 @@ func (g *gateway) stop() error {
 }
 
 // commandTime is how long a stop waits for devices to acknowledge commands.
-const commandTime = time.Second
+const commandTime = 2 * time.Second
 
 // holdCommands lets no more commands in and waits for those that devices have.
 func (g *gateway) holdCommands() {

@@ -66,7 +66,7 @@ func TestRabbitMQFailover(t *testing.T) {
 // is killed: the session is found on another node, or later, with the commands
 // that came meanwhile.
 func TestRabbitMQDownLink(t *testing.T) {
-	w := newWorld(t, options{cloud: "rabbitmq"})
+	w := newWorld(t, options{cloud: "rabbitmq", edge: `limits.stall-after = "5s"`})
 	w.thousand(3000)
 	a := w.commands(load.Client{Addrs: w.cloud.Addrs()}, 100)
 	kills := rounds(2)
@@ -92,7 +92,10 @@ func TestRabbitMQDownLink(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	w.restart(stop)
 	r = a.account()
-	a.once(r)
+	if r.Lost > 0 || r.Foreign > 0 || r.Acked == 0 || r.Disorder > prefetch || r.Duplicates > 0 {
+		t.Errorf("of %d commands: lost %d, twice %d, out of order %d, foreign %d; the gateway's last output:\n%s",
+			r.Acked, r.Lost, r.Duplicates, r.Disorder, r.Foreign, w.gateway.Process().Output())
+	}
 }
 
 // listen starts a device that subscribes to commands, until the test ends.

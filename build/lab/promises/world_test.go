@@ -70,6 +70,7 @@ type options struct {
 	cloud   string // kind; the stand-in by default
 	dataDir string // t.TempDir() by default
 	uplink  string // more configuration
+	edge    string // the same for [edge]
 	home    string // the same for [gateway]
 	up      string // routes that come before the usual one
 	one     bool   // the first node only: the smallest cluster, where a session is always found
@@ -101,7 +102,7 @@ func newWorld(t *testing.T, o options) *world {
 	w.collect()
 	cfg := gateway.Config{
 		Program: program, Dir: t.TempDir(), DataDir: o.dataDir, ID: "lab",
-		Cluster: w.cloud.Cluster || o.one, Gateway: o.home, Up: o.up, Uplink: o.uplink,
+		Cluster: w.cloud.Cluster || o.one, Gateway: o.home, Up: o.up, Uplink: o.uplink, Edge: o.edge,
 	}
 	if o.balancer != "" {
 		cfg.Endpoints, cfg.Uplink = w.balance(o.balancer, o.uplink)
