@@ -59,10 +59,14 @@ func Enter(env ...string) (code int, err error) {
 
 // Settle makes the namespaces that Enter made habitable: a /proc that shows
 // their processes, and a loopback device that is up. It is an error outside.
+// To be called by main, or TestMain: the program's first thread, whose
+// namespaces /proc/self shows, becomes that goroutine's own, so that In never
+// takes it elsewhere.
 func Settle() error {
 	if !Inside() || os.Getpid() != 1 {
 		return errors.New("settle in a network of its own: this program was not started by network.Enter")
 	}
+	runtime.LockOSThread()
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}

@@ -38,7 +38,7 @@ func New() (*Network, error) {
 	if !Inside() {
 		return nil, errors.New("make a network: this program was not started by network.Enter, and the machine's own network is not touched")
 	}
-	ns, err := os.Open("/proc/self/ns/net")
+	ns, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, err
 	}

@@ -216,3 +216,35 @@ func TestTCP(t *testing.T) {
 		t.Errorf("got %d bytes, %v; want 1000000", n, err)
 	}
 }
+
+// TestManyNetworks makes networks one after the other: whichever thread went
+// into a host's namespace, the next network's lab is where this program is.
+func TestManyNetworks(t *testing.T) {
+	for range 30 {
+		n, err := New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := n.Host("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var l net.Listener
+		err = In(h.Namespace(), func() (err error) {
+			l, err = net.Listen("tcp4", h.At(80))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.DialTimeout("tcp4", h.At(80), 20*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		l.Close()
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
