@@ -50,6 +50,7 @@ type Options struct {
 	Cert   []byte    // PEM, certificate and key: listen for TLS too; nil for plain MQTT only
 	Proxy  bool      // tell the nodes who the clients are, by the PROXY protocol
 	Output io.Writer // gets what it prints; may be nil
+	Host   string    // IPv4 address to listen on; the loopback address when empty
 }
 
 // Balancer is one load balancer. It keeps its addresses to Close.
@@ -92,10 +93,10 @@ func Start(ctx context.Context, name string, nodes []string, o Options) (*Balanc
 	if err != nil {
 		return nil, err
 	}
-	b := &Balancer{Kind: name, Addr: loopback(ports[0]), kind: k, dir: dir, output: o.Output}
-	b.values = values{Dir: dir, Addr: b.Addr, PeerAddr: loopback(ports[2]), Modules: "/usr/lib/nginx/modules", Proxy: o.Proxy, Nodes: nodes}
+	b := &Balancer{Kind: name, Addr: o.at(ports[0]), kind: k, dir: dir, output: o.Output}
+	b.values = values{Dir: dir, Addr: b.Addr, PeerAddr: o.at(ports[2]), Modules: "/usr/lib/nginx/modules", Proxy: o.Proxy, Nodes: nodes}
 	if o.Cert != nil {
-		b.TLSAddr = loopback(ports[1])
+		b.TLSAddr = o.at(ports[1])
 		b.values.TLSAddr, b.values.Cert = b.TLSAddr, filepath.Join(dir, "cert.pem")
 		err = os.WriteFile(b.values.Cert, o.Cert, 0o600)
 	}
@@ -109,7 +110,13 @@ func Start(ctx context.Context, name string, nodes []string, o Options) (*Balanc
 	return b, nil
 }
 
-func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+func (o Options) at(port int) string {
+	host := o.Host
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return fmt.Sprintf("%s:%d", host, port)
+}
 
 // configure writes the configuration and gives the directory to nobody.
 func (b *Balancer) configure() error {

@@ -133,8 +133,8 @@ func (a *account) begin() {
 	clear(a.flowed)
 }
 
-// meaningful is a silence of a topic that is no chance: twenty messages long.
-const meaningful = 20 * devices * time.Second / rate
+// meaningful is a silence of a topic that is no chance: ten messages long or more.
+const meaningful = 500 * time.Millisecond
 
 // resumption returns how long after the mark the last silence ended that meant
 // something; 0 when there was none.

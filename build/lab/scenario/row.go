@@ -14,7 +14,7 @@ type Row struct {
 
 	Detect  time.Duration // from the break to the gateway's first sign of it; -1: none
 	Recover time.Duration // until every topic carries what was published after it; -1: not
-	Drained time.Duration // until nothing waits any more; -1: not
+	Drained time.Duration // from the heal of a whole outage until nothing waits any more; -1: none, or not
 	Silence time.Duration // the longest of a topic
 
 	Published, Lost, Duplicates, Disorder uint64
@@ -24,6 +24,7 @@ type Row struct {
 	Written    int64 // to the storage layer, bytes
 
 	NotApplicable string   // why there is nothing to see
+	Notes         []string // what there is to say besides
 	Broken        []string // promises, and what went wrong in the lab itself
 	Sign          string   // the gateway's first sign of trouble
 	Tail          string   // the gateway's last output, of a broken one
@@ -62,6 +63,9 @@ func (r Row) Print(w io.Writer) {
 	verdict := "kept"
 	if !r.Kept() {
 		verdict = "BROKEN: " + strings.Join(r.Broken, "; ")
+	}
+	if len(r.Notes) > 0 {
+		verdict += " (" + strings.Join(r.Notes, "; ") + ")"
 	}
 	line(w, []string{
 		r.Scenario, r.Cloud, span(r.Detect), span(r.Recover), span(r.Drained), span(r.Silence),

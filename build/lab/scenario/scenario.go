@@ -17,6 +17,8 @@ type Scenario struct {
 	// Whole: nothing can flow before it heals. Recovery and drain then count
 	// from there, else from the break, and must come while it is still broken.
 	Whole    bool
+	Alone    bool          // never with a kill of the gateway besides
+	Long     bool          // takes many minutes: only when named
 	Draining bool          // a kill of the gateway in the middle may fall into a drain
 	Hold     time.Duration // how long it stays broken at least
 	Within   time.Duration // the bound of the recovery; a minute when zero
@@ -34,6 +36,7 @@ func All() []Scenario {
 	return []Scenario{
 		{
 			Name: "gateway-killed", Says: "kill -9 of the gateway, nothing else",
+			Alone: true,
 			Break: func(ctx context.Context, t *take) error { return t.killGateway(ctx) },
 			Heal:  nothing,
 		},
@@ -70,6 +73,10 @@ func All() []Scenario {
 			Break:  func(_ context.Context, t *take) error { t.peers(t.victim, network.Hole); return nil },
 			Heal:   func(_ context.Context, t *take) error { t.peers(t.victim, open); return nil },
 		},
+		drained(),
+		certificateRotated(),
+		nameChanged(),
+		balancerRestarted(),
 		uplinkBroken("uplink-blackholed", "all packets vanish, both ways", network.Hole, network.Hole),
 		uplinkBroken("uplink-up-lost", "all packets up vanish", network.Hole, open),
 		uplinkBroken("uplink-down-lost", "all packets down vanish", open, network.Hole),
@@ -88,6 +95,8 @@ func All() []Scenario {
 			Break: func(_ context.Context, t *take) error { t.cloud.Kill(); return nil },
 			Heal:  func(ctx context.Context, t *take) error { return t.startCloud(ctx) },
 		},
+		failovers("hundred-failovers", 100),
+		failovers("thousand-failovers", 1000),
 	}
 }
 
@@ -124,10 +133,15 @@ func uplinkSlow(name, says string, f network.Fault) Scenario {
 }
 
 func flap(ctx context.Context, t *take) error {
-	for range 10 {
+	for i := range 10 {
 		t.uplink(network.Hole, network.Hole)
 		pause(ctx, time.Second)
 		t.uplink(open, open)
+		if t.kill && i == 4 {
+			if err := t.killGateway(ctx); err != nil {
+				return err
+			}
+		}
 		pause(ctx, time.Second)
 	}
 	t.uplink(network.Hole, network.Hole)

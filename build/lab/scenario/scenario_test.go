@@ -54,9 +54,11 @@ func TestQuickScenarios(t *testing.T) {
 		{"node-killed", false},
 		{"node-stopped", true},
 		{"node-mute", false},
+		{"node-drained", false},
 		{"uplink-up-lost", true},
+		{"hundred-failovers", false},
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	stage, err := Open(ctx, StageConfig{Cloud: "standin", Program: os.Getenv(program), Dir: t.TempDir()})
 	if err != nil {
@@ -85,13 +87,15 @@ func TestQuickScenarios(t *testing.T) {
 
 // TestNotApplicable: what there is nothing to see of says why.
 func TestNotApplicable(t *testing.T) {
-	stage, err := Open(t.Context(), StageConfig{Cloud: "standin", Program: os.Getenv(program), Dir: t.TempDir()})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	stage, err := Open(ctx, StageConfig{Cloud: "standin", Program: os.Getenv(program), Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stage.Close()
 	sc, _ := find("node-partitioned")
-	row := stage.Play(t.Context(), sc, false)
+	row := stage.Play(ctx, sc, false)
 	if row.NotApplicable == "" || !row.Kept() {
 		t.Errorf("got %+v, want a reason", row)
 	}

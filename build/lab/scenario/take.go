@@ -12,23 +12,32 @@ import (
 	"time"
 
 	"tidegate/build/bench/load"
+	"tidegate/build/lab/front"
 	"tidegate/build/lab/gateway"
 )
 
 // The traffic of every scenario.
 const (
 	devices = 10  // each with a topic of its own
-	rate    = 400 // messages a second of all together
 	size    = 200 // bytes of payload
 	window  = 20  // unacknowledged messages of a device
 	links   = 2   // up, the gateway's default
 	flight  = 256 // in flight on each, the gateway's default
 )
 
+// rate is in messages a second of all devices together. RabbitMQ takes not
+// much more than a thousand on a small machine, and must be able to catch up.
+func (t *take) rate() int {
+	if t.Cloud == "rabbitmq" {
+		return 200
+	}
+	return 400
+}
+
 const (
-	settled  = time.Minute             // for what is no part of the measurement
-	lead     = time.Second             // of quiet traffic before the break
-	killedAt = 1500 * time.Millisecond // after the break, or in the middle of a whole outage
+	settled  = time.Minute            // for what is no part of the measurement
+	lead     = time.Second            // of quiet traffic before the break
+	killedAt = 700 * time.Millisecond // after the break, or in the middle of a whole outage
 	glance   = 10 * time.Millisecond
 )
 
@@ -37,7 +46,8 @@ const (
 type take struct {
 	*Stage
 	scenario Scenario
-	kill     bool
+	kill     bool // in the middle
+	kills    int  // so far
 	name     string
 	data     string
 	gateway  *gateway.Gateway
@@ -48,6 +58,8 @@ type take struct {
 	done     chan error // of the fleet
 	victim   int        // the node that is broken
 	row      Row
+	addrs    []string // of the gateway's endpoints, by node
+	fronts   []*front.Front
 	closers  []func() error
 }
 
@@ -59,6 +71,7 @@ func (s *Stage) Play(ctx context.Context, sc Scenario, kill bool) Row {
 		meter: &meter{}, done: make(chan error, 1),
 		row: Row{Scenario: sc.Name, Cloud: s.Cloud, Detect: -1, Recover: -1, Drained: -1},
 	}
+	t.addrs, t.victim = s.cloud.Addrs(), -1
 	if kill {
 		t.row.Scenario += "+kill"
 	}
@@ -83,6 +96,11 @@ func (t *take) broken(format string, args ...any) {
 	if t.gateway != nil && t.row.Tail == "" {
 		t.row.Tail = t.gateway.Process().Output()
 	}
+}
+
+// note adds to what the row says.
+func (t *take) note(format string, args ...any) {
+	t.row.Notes = append(t.row.Notes, fmt.Sprintf(format, args...))
 }
 
 func (t *take) play(ctx context.Context) error {
@@ -140,7 +158,7 @@ func (t *take) open(ctx context.Context) (err error) {
 	}
 	t.fleet = load.NewFleet(load.FleetConfig{
 		Client:  load.Client{Addrs: []string{t.gateway.Addr}, ID: "device-", KeepAlive: 10 * time.Second},
-		Clients: devices, QoS: 1, Window: window, Rate: rate, Size: size,
+		Clients: devices, QoS: 1, Window: window, Rate: float64(t.rate()), Size: size,
 		Topic: func(p, _ int) string { return fmt.Sprintf("%s%s/%d", gateway.Up, t.name, p) },
 	}, t.account.ledger)
 	return t.gateway.Start(begin)
@@ -203,7 +221,7 @@ func (t *take) until(ctx context.Context, within time.Duration, what string, con
 // pickVictim chooses a node under an up link; in a cluster not the first,
 // where the account listens.
 func (t *take) pickVictim(ctx context.Context) error {
-	t.victim = -1
+	named := t.victim >= 0
 	return t.until(ctx, settled, "both up links are up, one of them on a node that may be broken", func() bool {
 		st, err := readStatus(t.data)
 		if err != nil {
@@ -215,8 +233,8 @@ func (t *take) pickVictim(ctx context.Context) error {
 				continue
 			}
 			up++
-			for i, n := range t.cloud.Nodes {
-				if strings.HasSuffix(l.Endpoint, "//"+n.Addr) && !(t.cloud.Cluster && i == 0) {
+			for i, addr := range t.addrs {
+				if strings.HasSuffix(l.Endpoint, "//"+addr) && !(t.cloud.Cluster && i == 0) && !named {
 					t.victim = i
 				}
 			}
@@ -254,7 +272,7 @@ func (t *take) story(ctx context.Context) error {
 	pause(ctx, t.scenario.Hold-time.Since(began))
 	t.noteDetection()
 	if !t.scenario.Whole {
-		t.drains(ctx, began)
+		t.drains(ctx)
 		t.noteRecovery()
 	} else {
 		t.account.begin()
@@ -266,7 +284,8 @@ func (t *take) story(ctx context.Context) error {
 	if t.scenario.Whole {
 		healed := time.Now()
 		t.recovers(ctx, within)
-		t.drains(ctx, healed)
+		t.drains(ctx)
+		t.row.Drained = time.Since(healed)
 		t.noteRecovery()
 		t.row.Recover = max(t.row.Recover-healed.Sub(heal), min(t.row.Recover, 0))
 	}
@@ -275,15 +294,13 @@ func (t *take) story(ctx context.Context) error {
 }
 
 // drains waits until nothing of the backlog is left.
-func (t *take) drains(ctx context.Context, since time.Time) {
-	err := t.until(ctx, 2*settled, "the backlog is gone", func() bool {
-		return t.account.consumer.Received()+rate/4 >= t.account.ledger.Published()
+func (t *take) drains(ctx context.Context) {
+	err := t.until(ctx, 3*settled, "the backlog is gone", func() bool {
+		return t.account.consumer.Received()+uint64(t.rate())/4 >= t.account.ledger.Published()
 	})
 	if err != nil {
 		t.broken("%v", err)
-		return
 	}
-	t.row.Drained = time.Since(since)
 }
 
 // recovers waits until every topic flows.
@@ -315,6 +332,7 @@ func (t *take) killGateway(ctx context.Context) error {
 	t.noteDetection()
 	t.meter.sample(t.gateway)
 	t.gateway.Kill()
+	t.kills++
 	ctx, cancel := context.WithTimeout(ctx, settled)
 	defer cancel()
 	if err := t.gateway.Start(ctx); err != nil {
@@ -383,11 +401,9 @@ func (t *take) arrive(ctx context.Context) {
 func (t *take) mostDuplicates() uint64 {
 	const cursorBytes, prefetch = 2 << 20, 20
 	most := t.signs.losses()*flight + int(t.fleet.Stats().Resent) + int(t.account.returns())*prefetch
-	if t.kill {
-		most += links * flight
-		if t.scenario.Draining {
-			most += cursorBytes / size
-		}
+	most += t.kills * links * flight
+	if t.scenario.Draining {
+		most += t.kills * cursorBytes / size
 	}
 	return uint64(most)
 }

@@ -81,7 +81,7 @@ func pick(names string) (chosen []scenario.Scenario, err error) {
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
 		for _, sc := range scenario.All() {
-			if name == "all" || name == sc.Name {
+			if name == "all" && !sc.Long || name == sc.Name {
 				chosen, found = append(chosen, sc), true
 			}
 		}
@@ -160,6 +160,9 @@ func playOn(ctx context.Context, o options, kind string) (rows []scenario.Row, e
 	defer stage.Close()
 	for _, sc := range o.scenarios {
 		for _, kill := range o.kills {
+			if kill && sc.Alone {
+				continue
+			}
 			if ctx.Err() != nil {
 				return rows, ctx.Err()
 			}
