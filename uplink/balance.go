@@ -1,63 +1,75 @@
 package uplink
 
 import (
-	"hash/fnv"
-	"math/rand/v2"
+	"cmp"
+	"math"
 	"slices"
 	"strconv"
 )
 
 // The ways to spread links over endpoints.
 const (
-	RoundRobin = "round-robin" // in the order of the list, from an offset that differs between gateways
-	Random     = "random"      // a new order at each start
+	RoundRobin = "round-robin" // link after link along the list, from an offset that differs between gateways
+	Random     = "random"      // another order at each start
 	Sticky     = "sticky"      // rendezvous hash of gateway, link and endpoint: moves little when the list changes
+	Weighted   = "weighted"    // the same, in proportion to weights
 )
 
-var placements = []string{RoundRobin, Random, Sticky}
+var placements = []string{RoundRobin, Random, Sticky, Weighted}
 
 // preference returns the endpoints (indices of urls) in the order in which one
-// link of a gateway likes them. It is a pure function but for Random, whose
-// chance is rnd.
-func preference(placement, gateway string, link int, urls []string, rnd *rand.Rand) []int {
+// link of a gateway likes them. It is a pure function; the chance of Random is
+// salt. Rates are for Weighted, as rates returns them.
+//
+// Whatever the placement, what comes after the first choice is in an order of
+// its own for each link: the links of a node that dies spread over all others.
+func preference(placement, gateway, salt string, link int, urls []string, rates []float64) []int {
+	who := fnv(fnv(fnvOffset, gateway), strconv.Itoa(link))
+	if placement == Random {
+		who = fnv(who, salt)
+	}
+	score := make([]float64, len(urls)) // the least first
+	for i, u := range urls {
+		score[i] = -math.Log((float64(avalanche(fnv(who, u))>>11) + 0.5) / (1 << 53))
+		if placement == Weighted {
+			score[i] /= rates[i]
+		}
+	}
+	if placement == RoundRobin && len(urls) > 0 {
+		first := (hash(gateway) + uint64(link)) % uint64(len(urls))
+		score[first] = -1
+	}
 	order := make([]int, len(urls))
 	for i := range order {
 		order[i] = i
 	}
-	switch placement {
-	case Random:
-		rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	case Sticky:
-		score := make([]uint64, len(urls))
-		for i, u := range urls {
-			score[i] = hash(gateway, strconv.Itoa(link), u)
-		}
-		slices.SortStableFunc(order, func(a, b int) int {
-			switch {
-			case score[a] > score[b]:
-				return -1
-			case score[a] < score[b]:
-				return 1
-			}
-			return 0
-		})
-	default:
-		first := int(hash(gateway)%uint64(len(urls))) + link
-		for i := range order {
-			order[i] = (first + i) % len(urls)
-		}
-	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(score[a], score[b]) })
 	return order
 }
 
 // hash mixes FNV-1a, whose high bits alone tell similar names poorly apart.
 func hash(parts ...string) uint64 {
-	h := fnv.New64a()
+	h := uint64(fnvOffset)
 	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
+		h = fnv(h, p)
 	}
-	x := h.Sum64()
+	return avalanche(h)
+}
+
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+// fnv goes on with s and the byte 0.
+func fnv(h uint64, s string) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * fnvPrime
+	}
+	return h * fnvPrime
+}
+
+func avalanche(x uint64) uint64 {
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
 	x ^= x >> 33

@@ -44,6 +44,7 @@ func (c Config) Check() []conf.Problem {
 	if !slices.Contains(placements, c.Placement) {
 		p.add("placement", quote(c.Placement), strings.Join(placements, ", "), "")
 	}
+	c.checkWeights(&p)
 	c.checkRedirect(&p)
 	c.checkRoutes(&p)
 	for _, q := range c.Spool.Check() {
@@ -89,6 +90,23 @@ func (c Config) checkDNSServer(p *problems) {
 	}
 	if c.DNSServer != "" && !literal(host) {
 		p.add("dns-server", quote(c.DNSServer), "an address such as 192.0.2.53 or 192.0.2.53:53", "a name would need another name server to be found")
+	}
+}
+
+func (c Config) checkWeights(p *problems) {
+	value := fmt.Sprint(c.Weights)
+	switch {
+	case len(c.Weights) == 0:
+		return
+	case len(c.Weights) != len(c.Endpoints):
+		p.add("weights", value, fmt.Sprintf("one number for each of the %d endpoints", len(c.Endpoints)), "")
+	case c.Placement != Weighted:
+		p.add("weights", value, `given with placement = "weighted" only`, "the other placements know no weights")
+	}
+	for i, w := range c.Weights {
+		if w < 1 || w > 65535 {
+			p.add(fmt.Sprintf("weights[%d]", i), strconv.Itoa(w), "from 1 to 65535", "take an endpoint off the list to give it nothing")
+		}
 	}
 }
 

@@ -41,7 +41,8 @@ type Config struct {
 
 	WaitForDevices conf.Duration `toml:"wait-for-devices"` // after a start, for the one that a command is for
 
-	Placement     string        `toml:"placement"`      // round-robin, random, sticky
+	Placement     string        `toml:"placement"`      // round-robin, random, sticky, weighted
+	Weights       []int         `toml:"weights"`        // for weighted, one per entry of endpoints; none: all alike
 	RedirectTo    []string      `toml:"redirect-to"`    // where a node may send links, besides the hosts of Endpoints: hosts, *.domain, networks
 	RedirectFor   conf.Duration `toml:"redirect-for"`   // how long 0x9C Use Another Server holds; 0x9D Server Moved holds until that one fails
 	Cluster       bool          `toml:"cluster"`        // false: separate brokers, which share no sessions
@@ -87,7 +88,7 @@ func DefaultConfig() Config {
 		DrainTimeout:   conf.Duration(2 * time.Second),
 		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20, DownInFlight: 1024,
 		WaitForDevices: conf.Duration(10 * time.Second),
-		Placement:      RoundRobin, RedirectTo: []string{}, RedirectFor: conf.Duration(time.Hour), Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
+		Placement:      RoundRobin, Weights: []int{}, RedirectTo: []string{}, RedirectFor: conf.Duration(time.Hour), Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
 		Spool: spool.DefaultConfig(),
 	}
 }

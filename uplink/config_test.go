@@ -65,7 +65,13 @@ func TestCheck(t *testing.T) {
 		}, ""},
 		{"single client, two links", func(c *Config) { c.SingleClient = true }, "links"},
 		{"single client, bad id", func(c *Config) { c.SingleClient, c.Links, c.ClientID = true, 1, "a b" }, "client-id"},
-		{"placement", func(c *Config) { c.Placement = "weighted" }, "placement"},
+		{"placement", func(c *Config) { c.Placement = "fair" }, "placement"},
+		{"weights", func(c *Config) { c.Placement, c.Weights = Weighted, make([]int, len(c.Endpoints)); fill(c.Weights, 3) }, ""},
+		{"weights, too many", func(c *Config) { c.Placement, c.Weights = Weighted, make([]int, 9); fill(c.Weights, 1) }, "weights"},
+		{"weights, sticky", func(c *Config) { c.Placement, c.Weights = Sticky, make([]int, len(c.Endpoints)); fill(c.Weights, 1) }, "weights"},
+		{"weights, zero", func(c *Config) { c.Placement, c.Weights = Weighted, make([]int, len(c.Endpoints)); c.Weights[1] = 1 }, "weights[0]"},
+		{"stable-after", func(c *Config) { c.StableAfter = 1 }, "stable-after"},
+		{"stable-after, never", func(c *Config) { c.StableAfter = 0 }, ""},
 		{"no routes", func(c *Config) { c.Up = nil }, "up"},
 		{"filter", func(c *Config) { c.Up[0].Filter = "home/#/x" }, "up[0].filter"},
 		{"shared", func(c *Config) { c.Down = []Down{{Filter: "$share/g/x"}} }, "down[0].filter"},
@@ -95,5 +101,11 @@ func TestCheck(t *testing.T) {
 		if !slices.Equal(keys, want) {
 			t.Errorf("%s: got problems with %v, want %v", c.name, keys, want)
 		}
+	}
+}
+
+func fill(list []int, v int) {
+	for i := range list {
+		list[i] = v
 	}
 }

@@ -69,7 +69,7 @@ func beginAt(t testing.TB, cfg Config, endpoint int) (u *Uplink, stop func()) {
 	t.Helper()
 	for i := 0; ; i++ {
 		gateway := fmt.Sprintf("gw%d", i)
-		if preference(cfg.Placement, gateway, 0, cfg.Endpoints, nil)[0] != endpoint {
+		if preference(cfg.Placement, gateway, "", 0, cfg.Endpoints, nil)[0] != endpoint {
 			continue
 		}
 		u, err := New(cfg, Options{Gateway: gateway, Epoch: 7, Dir: t.TempDir()})

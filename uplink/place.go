@@ -27,6 +27,41 @@ func (u *Uplink) occupy(l *link, set *settings, allowed func(int) bool) int {
 	return e
 }
 
+// rates returns what weighted placement needs. Endpoints share the links with
+// those of their priority.
+func (s *settings) rates() []float64 {
+	links := s.cfg.Links
+	if len(s.cfg.Down) > 0 && !s.cfg.SingleClient {
+		links++
+	}
+	all := make([]float64, len(s.endpoints))
+	group := map[int][]int{}
+	for i, e := range s.endpoints {
+		group[e.priority] = append(group[e.priority], i)
+	}
+	for _, members := range group {
+		weights := make([]int, len(members))
+		for k, i := range members {
+			weights[k] = s.weight(s.endpoints[i])
+		}
+		for k, rate := range rates(weights, links) {
+			all[members[k]] = rate
+		}
+	}
+	return all
+}
+
+// weight is what the SRV record says, else the configuration.
+func (s *settings) weight(e endpoint) int {
+	switch {
+	case e.weight > 0:
+		return e.weight
+	case e.entry < len(s.cfg.Weights):
+		return s.cfg.Weights[e.entry]
+	}
+	return 1
+}
+
 // first narrows what is allowed to the endpoints of the lowest priority among
 // them [RFC 2782].
 func (s *settings) first(allowed func(int) bool) func(int) bool {

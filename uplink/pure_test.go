@@ -12,42 +12,6 @@ import (
 	"tidegate/uplink/spool"
 )
 
-func TestPlacement(t *testing.T) {
-	var urls []string
-	for i := range 5 {
-		urls = append(urls, fmt.Sprintf("mqtt://node%d:1883", i))
-	}
-	for _, placement := range placements {
-		first := map[int]int{}
-		for g := range 1000 {
-			gateway := fmt.Sprintf("gw-%d", g)
-			order := preference(placement, gateway, 0, urls, rand.New(rand.NewPCG(1, uint64(g))))
-			if sorted := slices.Sorted(slices.Values(order)); !slices.Equal(sorted, []int{0, 1, 2, 3, 4}) {
-				t.Fatalf("%s: got order %v, want each endpoint once", placement, order)
-			}
-			first[order[0]]++
-		}
-		for e, n := range first {
-			if n < 140 || n > 260 {
-				t.Errorf("%s: got %d of 1000 gateways on endpoint %d, want about 200", placement, n, e)
-			}
-		}
-	}
-}
-
-// When a node leaves the list, only the links that were on it move.
-func TestStickyMovesLittle(t *testing.T) {
-	urls := []string{"a", "b", "c", "d"}
-	for g := range 200 {
-		gateway := fmt.Sprint("gw", g)
-		before := urls[preference(Sticky, gateway, 1, urls, nil)[0]]
-		after := urls[preference(Sticky, gateway, 1, urls[:3], nil)[0]]
-		if before != "d" && before != after {
-			t.Fatalf("%s: got %s after d left, want still %s", gateway, after, before)
-		}
-	}
-}
-
 func TestLinksSitOnDistinctEndpoints(t *testing.T) {
 	for _, placement := range placements {
 		for _, endpoints := range []int{1, 2, 3, 5} {

@@ -165,7 +165,7 @@ func TestRedirectionsThatLeadNowhere(t *testing.T) {
 // gatewayAt names a gateway whose first link begins at an endpoint.
 func gatewayAt(cfg Config, endpoint int) string {
 	for i := 0; ; i++ {
-		if g := fmt.Sprintf("gw%d", i); preference(cfg.Placement, g, 0, cfg.Endpoints, nil)[0] == endpoint {
+		if g := fmt.Sprintf("gw%d", i); preference(cfg.Placement, g, "", 0, cfg.Endpoints, nil)[0] == endpoint {
 			return g
 		}
 	}

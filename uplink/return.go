@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -80,9 +81,13 @@ func (u *Uplink) goHome(ctx context.Context) {
 
 // lookHome is one round of goHome.
 func (u *Uplink) lookHome(ctx context.Context, set *settings, after time.Duration) {
+	if len(set.endpoints) == 0 {
+		return
+	}
 	at, free := u.positions(set)
+	priority := append(set.priorities(), math.MaxInt) // of no endpoint of the list
 	wanted := map[int]bool{}
-	better(set.orders[:len(at)], at, set.priorities(), func(l, e int) bool {
+	better(set.orders[:len(at)], at, priority, func(l, e int) bool {
 		if free[l] {
 			wanted[e] = true
 		}
@@ -101,23 +106,24 @@ func (u *Uplink) lookHome(ctx context.Context, set *settings, after time.Duratio
 			ready[e] = s.over(time.Now())
 		})
 	}
-	l, to := better(set.orders[:len(at)], at, set.priorities(), func(l, e int) bool { return free[l] && ready[e] })
+	l, to := better(set.orders[:len(at)], at, priority, func(l, e int) bool { return free[l] && ready[e] })
 	if l >= 0 && ctx.Err() == nil {
-		u.bringHome(ctx, set, u.links[l], set.endpoints[at[l]].url, set.endpoints[to])
+		u.bringHome(ctx, set, u.links[l], u.links[l].whereabouts(), set.endpoints[to])
 	}
 }
 
-// positions returns where the links are, and which of them may be moved.
+// positions returns where the links are, and which of them may be moved. One
+// whose endpoint is no longer in the list is at the number behind the last.
 func (u *Uplink) positions(set *settings) (at []int, free []bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, l := range u.links {
 		l.mu.Lock()
-		e := l.place
+		e := set.index(l.at)
 		ok := l.state == Connected && l.retire != nil && !l.late.Load() && l.role.mayReturn(set.cfg) && !l.sent.Load()
 		l.mu.Unlock()
-		if e >= len(set.endpoints) {
-			e = -1
+		if e < 0 {
+			e = len(set.endpoints)
 		}
 		at, free = append(at, e), append(free, ok)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -55,7 +56,7 @@ type Uplink struct {
 	turn     chan struct{} // one slot: a link moves though its connection is well
 	home     *homeward
 	names    *names
-	seed     uint64 // of random placement: the same list has the same order
+	seed     uint64 // of random placement, which changes with each start only
 
 	mu sync.Mutex // guards every link's place together; taken before a link's mu
 }
@@ -197,9 +198,9 @@ func (u *Uplink) read(cfg Config) *settings {
 // expand lists the endpoints as DNS says, and each link's order of them.
 func (u *Uplink) expand(s *settings) {
 	s.endpoints, s.orders = u.names.expand(s.listed), nil
-	rnd := rand.New(rand.NewPCG(u.seed, u.seed))
+	rates, salt := s.rates(), strconv.FormatUint(u.seed, 36)
 	for i := range s.cfg.Links + 1 {
-		s.orders = append(s.orders, preference(s.cfg.Placement, u.gateway, i, urls(s.endpoints), rnd))
+		s.orders = append(s.orders, preference(s.cfg.Placement, u.gateway, salt, i, urls(s.endpoints), rates))
 	}
 }
 
