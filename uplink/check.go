@@ -46,6 +46,7 @@ func (c Config) Check() []conf.Problem {
 	}
 	c.checkWeights(&p)
 	c.checkRedirect(&p)
+	c.checkOwn(&p)
 	c.checkRoutes(&p)
 	for _, q := range c.Spool.Check() {
 		q.Key = "spool." + q.Key
@@ -62,6 +63,15 @@ func (c Config) checkClient(p *problems) {
 	if len(c.ClientID) > MaxClientID-3 || strings.ContainsFunc(c.ClientID, func(r rune) bool { return !nameRune(r) }) {
 		p.add("client-id", quote(c.ClientID), fmt.Sprintf("at most %d letters, digits, '.', '-' and '_'", MaxClientID-3), "load balancers compare the first 32 bytes of a client id")
 	}
+}
+
+func (c Config) checkOwn(p *problems) {
+	prefix := strings.ReplaceAll(c.Prefix, "%g", "g")
+	if prefix != "" && (!topic.ValidName(prefix) || strings.HasPrefix(prefix, "$") || strings.HasSuffix(prefix, "/") || len(prefix) > 256) {
+		p.add("prefix", quote(c.Prefix), "a topic without + or #, at most 256 bytes, not beginning with $ nor ending with /", "PREFIX/status and PREFIX/canary are put behind it; %g stands for the gateway's id")
+	}
+	p.lasting("offline-after", c.OfflineAfter, 0, time.Hour)
+	p.lasting("canary-every", c.CanaryEvery, time.Second, time.Hour)
 }
 
 func (c Config) checkEndpoints(p *problems) {

@@ -27,6 +27,7 @@ type cloud struct {
 	unsubs      []string
 	disconnects []byte
 	open        []net.Conn
+	live        []*served // those that connected, gone or not
 }
 
 // served is one connection of a cloud.
@@ -36,6 +37,7 @@ type served struct {
 	id   string // of the client
 	conn net.Conn
 	wmu  sync.Mutex
+	subs []string // filters; guarded by the cloud's mu
 }
 
 func newCloud(t testing.TB) *cloud {
@@ -60,6 +62,9 @@ func (c *cloud) start() *cloud {
 			c.open = append(c.open, conn)
 			c.mu.Unlock()
 			s := &served{cloud: c, n: n, conn: conn}
+			c.mu.Lock()
+			c.live = append(c.live, s)
+			c.mu.Unlock()
 			c.wg.Go(s.serve)
 		}
 	})
@@ -98,6 +103,9 @@ func (s *served) serve() {
 			s.published = append(s.published, p)
 		case *packets.Subscribe:
 			s.subscribed = append(s.subscribed, p)
+			for _, o := range p.Subscriptions {
+				s.subs = append(s.subs, o.Topic)
+			}
 		case *packets.Unsubscribe:
 			s.unsubs = append(s.unsubs, p.Topics...)
 		case *packets.Puback:
@@ -177,13 +185,15 @@ func (c *cloud) count() (connects, published, pubacks, disconnects int) {
 	return len(c.connects), len(c.published), len(c.pubacks), len(c.disconnects)
 }
 
-// quick is a configuration for tests: impatient, everything goes up.
+// quick is a configuration for tests: impatient, everything goes up, and
+// nothing that was not sent.
 func quick(urls ...string) Config {
 	c := DefaultConfig()
 	c.Endpoints = urls
 	c.Links = 1
 	c.Up = []Up{{Filter: "#"}}
 	c.ReconnectMax = c.AckTimeout / 5
+	c.Status, c.Canary = false, false
 	return c
 }
 

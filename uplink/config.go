@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"strings"
 	"time"
 
 	"tidegate/internal/conf"
@@ -49,6 +50,12 @@ type Config struct {
 	SessionExpiry conf.Duration `toml:"session-expiry"` // of the down link, in a cluster
 	LoopGuard     bool          `toml:"loop-guard"`     // send the message id, and drop what comes down with the gateway's own
 
+	Prefix       string        `toml:"prefix"`        // of the gateway's own topics in the cloud; %g is the gateway's id; "" for DefaultPrefix
+	Status       bool          `toml:"status"`        // tell PREFIX/status, retained, whether the gateway lives
+	OfflineAfter conf.Duration `toml:"offline-after"` // the will waits so long for the down link to come back, in a cluster
+	Canary       bool          `toml:"canary"`        // see whether nodes route to each other, on PREFIX/canary/LINK; in a cluster of several endpoints
+	CanaryEvery  conf.Duration `toml:"canary-every"`
+
 	Up    []Up         `toml:"up"`
 	Down  []Down       `toml:"down"`
 	Spool spool.Config `toml:"spool"`
@@ -74,6 +81,37 @@ type Down struct {
 	Retain string `toml:"retain"` // keep (default) or clear
 }
 
+// DefaultPrefix is where a gateway has its own topics in the cloud; %g stands
+// for the gateway's id.
+const DefaultPrefix = "tidegate/%g"
+
+// topics are what the uplink uses for itself in the cloud.
+type topics struct {
+	status string // "" for none
+	canary string // with a slash at the end; "" for none
+}
+
+func (c Config) topics(gateway string) (t topics) {
+	prefix := strings.ReplaceAll(or(c.Prefix, DefaultPrefix), "%g", gateway)
+	if c.Status {
+		t.status = prefix + "/status"
+	}
+	if c.canaries() {
+		t.canary = prefix + "/canary/"
+	}
+	return t
+}
+
+// canaries says whether canaries may fly; where the nodes are separate, there is
+// nothing between them to look at.
+func (c Config) canaries() bool { return c.Canary && c.Cluster && !c.SingleClient }
+
+// listens says whether there is a down link. DNS may make several nodes of one
+// endpoint, but for canaries alone there is none on that chance.
+func (c Config) listens() bool {
+	return len(c.Down) > 0 || c.Status || c.canaries() && len(c.Endpoints) > 1
+}
+
 // DefaultConfig returns the defaults. It has no endpoints and no routes.
 func DefaultConfig() Config {
 	return Config{
@@ -89,6 +127,8 @@ func DefaultConfig() Config {
 		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20, DownInFlight: 1024,
 		WaitForDevices: conf.Duration(10 * time.Second),
 		Placement:      RoundRobin, Weights: []int{}, RedirectTo: []string{}, RedirectFor: conf.Duration(time.Hour), Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
+		Prefix: DefaultPrefix, Status: true, OfflineAfter: conf.Duration(30 * time.Second),
+		Canary: true, CanaryEvery: conf.Duration(10 * time.Second),
 		Spool: spool.DefaultConfig(),
 	}
 }

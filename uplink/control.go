@@ -54,7 +54,7 @@ func (s *control) AddToSession(_ context.Context, p session.Packet, answer chan<
 	if s.lost {
 		return session.ErrNoConnection
 	}
-	if s.next++; s.next <= publishIDs {
+	if s.next++; s.next <= publishIDs || s.next >= statusID {
 		s.next = publishIDs + 1
 	}
 	p.SetIdentifier(s.next)

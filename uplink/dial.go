@@ -186,7 +186,11 @@ func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r rol
 	if err != nil {
 		w.cut(err)
 		if ca != nil && ca.ReasonCode >= 0x80 {
-			return nil, fault(byReason(connackFaults, ca.ReasonCode), refusal(ca))
+			err := fault(byReason(connackFaults, ca.ReasonCode), refusal(ca))
+			if _, l := h.link.up.downward(); l == h.link {
+				err = l.up.presence.refused(cp.WillMessage != nil, ca.ReasonCode, err)
+			}
+			return nil, err
 		}
 		if w.end != nil && !errors.Is(w.end, net.ErrClosed) {
 			err = w.end

@@ -89,17 +89,78 @@
 //	                          changed, or the link returns) -> stopped or
 //	                          connecting
 //
-// A link is dead when TCP says so, when no PINGRESP comes to a ping that was
-// sent because PUBACKs are late (ack-timeout, more when the round trip is
-// long), because the connection was idle, or because another link lost the same
-// endpoint. While the kernel still moves what was written before the ping, a
-// slow line is not taken for a dead node. A node that answers pings but acknowledges nothing is a slow cloud:
+// A link is dead when TCP says so, when PUBACKs are late (ack-timeout, more
+// when the round trip is long) and a ping that was sent when half of that time
+// was over has no PINGRESP either, when no PINGRESP comes because the connection
+// was idle, or because another link lost the same endpoint. With traffic in
+// flight and the default settings that is 1.3 s after the last sign of life. The
+// round trip is known from the handshake on, only time in which this process
+// ran counts, and while the kernel still moves what was written before the ping,
+// a slow line is not taken for a dead node. When the links elsewhere are late
+// too it is more likely the way to all of them, and the wait is four times as
+// long. A node that answers pings but acknowledges nothing is a slow cloud:
 // the link stays, for patience. Which endpoint is next is a pure function: the
 // one with the fewest other links of the gateway, then the order of placement.
 // The first round through the list is without pause; then each endpoint has
 // its own backoff with full jitter, forgiven after a stable spell. When the
 // whole cloud was away, the first link that has a connection again ends the
 // pauses of the others, so that each still finds a node of its own.
+//
+// # Faults
+//
+// What keeps a link from being up has a name for programs (LinkStats.Fault, and
+// a counter for each in LinkStats.Faults) beside the words of LinkStats.Cause:
+//
+//	killed node                    closed
+//	half-open connection           half-open: the kernel sends in vain
+//	stopped process                silent: the kernel's data is taken, nobody answers
+//	answers pings only             slow, and after patience stuck
+//	no longer routes               not-routing
+//	wrong credentials              credentials (0x86), not-authorized (0x87)
+//	certificate of the cloud       certificate-expired, certificate-unknown
+//	certificate of the gateway     own-certificate
+//	load balancer without a node   no-node: closed before CONNACK; no-connack: not answered
+//	network                        refused, unreachable, timeout, dns
+//
+// and more, see Fault. The log has one line when a link is lost and one when it
+// is up; one for each endpoint that cannot be reached, however many links try it
+// however often, and one when it can be reached again, with the count.
+//
+// # Canary
+//
+// In a cluster of several endpoints a small QoS 0 message with a short expiry
+// goes up each up link (canary-every) and comes back on the down link. A pair of
+// nodes counts after one came through it; two missing in a row speak against
+// the pair. Of the nodes that could be to blame the one that explains all that
+// is seen is left, and is the last choice for a minute, doubling to half an
+// hour. When two explain it equally well the links stay and say so. Nobody is
+// judged by links that moved meanwhile or are slow. Canaries do not hold up the
+// pings of an idle connection: an up link reads nothing of them, the down link
+// writes nothing. What a node took and acknowledged before it was found out is
+// not sent again.
+//
+// # Presence
+//
+// A retained message on PREFIX/status says that the gateway lives, as JSON (type
+// statement; the sample configuration shows one). Nothing of it touches the
+// spool or the disk.
+//
+//	CONNECT of -d0, with the will -> SUBSCRIBE -> birth
+//	links change: again, after half a second of calm, at most every 10 s
+//	drops change: again, at most every minute
+//	something else is heard there: again, in half a second, longer each time
+//	stop: "offline", waits for its PUBACK, DISCONNECT 0x00
+//
+// In a cluster the will waits for offline-after, so that a failover, which takes
+// the session over, leaves no false word. Separate brokers speak the will at
+// once, each for itself: -d0 sits on one of them, and the retained word on the
+// others is that of the connection before. Epoch and number tell which statement
+// is the latest; a will has the number of the statement before its connection.
+// A cloud that refuses the CONNECT for its will (0x87, 0x9A, 0x9B) gets one
+// without it, or without what it lacks: commands matter more. One that ends
+// the connection when something is published there gets no more for a while.
+// Messages on the gateway's own topics reach devices only over a down route that
+// matches the status topic; canaries never.
 //
 // # Return
 //
@@ -133,5 +194,5 @@
 // # Caveats
 //
 // MQTT 5 only, over TCP, TLS and WebSocket. QoS 2 crosses as QoS 1
-// with the message's id. Server Reference, a canary and presence come later.
+// with the message's id. Server Reference comes later.
 package uplink

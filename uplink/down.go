@@ -43,14 +43,17 @@ func (d *downward) connect(c Config) *paho.Connect {
 	if c.Cluster {
 		expiry = uint32(min(c.SessionExpiry.Std()/time.Second, 1<<32-1))
 	}
-	return &paho.Connect{CleanStart: false, Properties: &paho.ConnectProperties{
+	cp := &paho.Connect{CleanStart: false, Properties: &paho.ConnectProperties{
 		ReceiveMaximum: &receive, MaximumPacketSize: &packet, SessionExpiryInterval: &expiry, RequestProblemInfo: true,
 	}}
+	d.link.up.presence.will(cp, c)
+	return cp
 }
 
 func (d *downward) window(c Config) uint16 { return uint16(c.DownInFlight) }
 
 func (d *downward) begin(w *wire, l limits) {
+	d.link.up.presence.begin(l)
 	c := d.link.config()
 	box := newInbox(d, w, int(d.window(c)))
 	box.held = d.stopping.Load()
@@ -83,6 +86,7 @@ func (d *downward) serve(ctx context.Context, c *client) error {
 	}
 	d.link.set(Draining, "")
 	d.drain(c, d.link.config().DrainTimeout.Std())
+	d.link.up.presence.leave(ctx, c, d)
 	d.link.farewell(c)
 	return errStopping
 }
@@ -97,9 +101,16 @@ func (d *downward) work(ctx context.Context, c *client, leave func() bool) error
 			if err := d.subscribe(ctx, c, now); err != nil && ctx.Err() == nil {
 				return err
 			}
+			if err := d.link.up.subscribeOwn(ctx, c, now); err != nil && ctx.Err() == nil {
+				return err
+			}
 			d.subscribed, d.kept = now, true
 		}
-		d.bell.park(ctx, c.Done(), d.handEarly(box))
+		again, err := d.link.up.presence.tend(c.wire, time.Now())
+		if err != nil {
+			return err
+		}
+		d.bell.park(ctx, c.Done(), sooner(again, d.handEarly(box)))
 		if err := box.flush(false); err != nil {
 			return err
 		}
@@ -114,6 +125,14 @@ func (d *downward) work(ctx context.Context, c *client, leave func() bool) error
 		default:
 		}
 	}
+}
+
+// sooner returns the shorter of two times; 0 is for ever.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // drain takes nothing more, and waits in bounded time for what the edge has, so
@@ -212,7 +231,11 @@ func (d *downward) subscribe(ctx context.Context, c *client, r *routes) error {
 	return nil
 }
 
-func (d *downward) puback(uint16, byte) error {
+func (d *downward) puback(id uint16, reason byte) error {
+	if id >= statusID {
+		d.link.up.presence.acked(id, reason)
+		return nil
+	}
 	return errors.New("the cloud acknowledged a message on a link that sends none")
 }
 
@@ -224,6 +247,17 @@ func (d *downward) publish(first byte, body []byte) error {
 	}
 	if p.qos > 1 {
 		return errors.New("the cloud sent QoS 2 on a subscription of QoS 1")
+	}
+	if d.link.up.hear(p) {
+		if p.qos > 0 { // over the subscription of a route
+			box := d.box.Load()
+			pos, ok := box.arrive(p.id)
+			if !ok {
+				return errTooMany
+			}
+			box.Settle(pos, 0)
+		}
+		return nil
 	}
 	d.received.Add(1)
 	var t Ticket

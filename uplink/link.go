@@ -139,6 +139,7 @@ func (l *link) run(ctx context.Context) {
 			l.detour.end()
 			l.sent.Store(false)
 			l.fail(Connecting, why)
+			l.up.presence.note(why.Error())
 			continue
 		}
 		if time.Since(began) > 6*stableSpell && !errors.Is(err, errStuck) {
@@ -152,6 +153,7 @@ func (l *link) lost(e endpoint, lasted time.Duration, err error) {
 	err = lossFault(err)
 	l.fail(Connecting, err)
 	l.gone = time.Now()
+	l.up.presence.note(l.id + " lost " + e.url + ": " + err.Error())
 	l.log.Info("link lost", "endpoint", e.url, "fault", faultOf(err), "after", lasted.Round(time.Millisecond), "err", err)
 	if l.up.settings.Load().index(e.url) >= 0 {
 		l.troubleAt(e).lost(time.Now(), lasted, l.config().ReconnectMax.Std())
@@ -222,7 +224,7 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 }
 
 // adopt takes over a list of endpoints and returns which of them come last in
-// the first round: the one that was just lost.
+// the first round: the one that was just lost, and those that do not route.
 func (l *link) adopt(set *settings) (tried []bool) {
 	maps.DeleteFunc(l.trouble, func(url string, _ *trouble) bool {
 		return !slices.ContainsFunc(set.endpoints, func(e endpoint) bool { return e.url == url })
@@ -233,7 +235,7 @@ func (l *link) adopt(set *settings) (tried []bool) {
 	l.adopted = set
 	tried = make([]bool, len(set.endpoints))
 	for i, e := range set.endpoints {
-		tried[i] = e.url == l.last && len(tried) > 1
+		tried[i] = (e.url == l.last || l.up.canary.shuns(e.url, time.Now())) && len(tried) > 1
 	}
 	return tried
 }
@@ -325,6 +327,10 @@ func (l *link) disconnected() {
 	l.sayMu.Lock()
 	l.have = false
 	l.sayMu.Unlock()
+	l.up.canary.lost(l)
+	if _, d := l.up.downward(); d == l {
+		l.up.presence.end()
+	}
 }
 
 // sayOffline tells the role, once, unless there is a connection again.
@@ -344,6 +350,7 @@ func (l *link) set(state, cause string) {
 	defer l.mu.Unlock()
 	if state != "" && state != l.state {
 		l.state, l.since = state, time.Now()
+		defer l.up.presence.ring()
 	}
 	if cause != "" || l.state == Connected || l.state == Stopped {
 		l.cause, l.fault = cause, ""
@@ -352,14 +359,20 @@ func (l *link) set(state, cause string) {
 
 // fail notes a state, "" for the present one, and why it is not up.
 func (l *link) fail(state string, err error) {
-	kind := faultOf(err)
 	l.set(state, err.Error())
+	l.explain(err)
+	if kind := faultOf(err); kind != FaultMoving {
+		l.mu.Lock()
+		l.faults[kind]++
+		l.mu.Unlock()
+	}
+}
+
+// explain shows why, without counting it.
+func (l *link) explain(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fault = kind
-	if kind != FaultMoving {
-		l.faults[kind]++
-	}
+	l.cause, l.fault = err.Error(), faultOf(err)
 }
 
 // complain shows a fault that does not end the connection.

@@ -13,7 +13,7 @@ type outages struct {
 }
 
 type outage struct {
-	kind   Fault
+	kinds  map[Fault]bool // that were logged
 	links  map[*link]bool // that met it
 	since  time.Time
 	last   time.Time
@@ -43,11 +43,11 @@ func (o *outages) note(l *link, endpoint string, kind Fault, now time.Time) (new
 		out = nil
 	}
 	if out == nil {
-		out = &outage{since: now, links: map[*link]bool{}}
+		out = &outage{since: now, kinds: map[Fault]bool{}, links: map[*link]bool{}}
 		o.of[endpoint] = out
 	}
-	news = out.kind != kind
-	out.kind, out.last, out.links[l] = kind, now, true
+	news = !out.kinds[kind]
+	out.kinds[kind], out.last, out.links[l] = true, now, true
 	out.misses++
 	return news
 }

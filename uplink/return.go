@@ -88,7 +88,7 @@ func (u *Uplink) lookHome(ctx context.Context, set *settings, after time.Duratio
 	priority := append(set.priorities(), math.MaxInt) // of no endpoint of the list
 	wanted := map[int]bool{}
 	better(set.orders[:len(at)], at, priority, func(l, e int) bool {
-		if free[l] {
+		if free[l] && !u.canary.shuns(set.endpoints[e].url, time.Now()) {
 			wanted[e] = true
 		}
 		return false

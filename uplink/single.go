@@ -27,8 +27,14 @@ func newBoth(l *link) *both {
 func (b *both) connect(c Config) *paho.Connect        { return b.down.connect(c) }
 func (b *both) online(up bool)                        { b.up.online(up) }
 func (b *both) oldest() (int64, int)                  { return b.up.oldest() }
-func (b *both) puback(id uint16, reason byte) error   { return b.up.puback(id, reason) }
 func (b *both) publish(first byte, body []byte) error { return b.down.publish(first, body) }
+
+func (b *both) puback(id uint16, reason byte) error {
+	if id >= statusID {
+		return b.down.puback(id, reason)
+	}
+	return b.up.puback(id, reason)
+}
 
 // mayReturn: as for the commands; upwards nothing speaks against it.
 func (b *both) mayReturn(c Config) bool { return b.down.mayReturn(c) }
@@ -57,6 +63,7 @@ func (b *both) serve(ctx context.Context, c *client) error {
 			return
 		}
 		b.down.drain(c, b.down.link.config().DrainTimeout.Std())
+		b.down.link.up.presence.leave(ctx, c, b.down)
 	}()
 	b.up.goodbye = func() { end(); <-done }
 	err := b.up.serve(ctx, c)

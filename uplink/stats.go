@@ -15,6 +15,25 @@ type Stats struct {
 	NoRoute int64 // messages that matched no up route and stayed at home
 	Looped  int64 // messages that carried the gateway's own id: not sent up, not taken down
 	Spool   spool.Stats
+	Status  StatusStats
+	Canary  CanaryStats
+}
+
+// StatusStats are the numbers of the status topic.
+type StatusStats struct {
+	Topic     string // "" for none
+	Sent      int64  // statements
+	Corrected int64  // of those, because another client or an old will had written there
+	Fault     string // why the cloud gets none, in words
+}
+
+// CanaryStats are the numbers of the canaries.
+type CanaryStats struct {
+	Sent    int64
+	Back    int64
+	Missing int64 // of pairs of nodes between which one came through before
+	Blamed  int64 // nodes that were left
+	Unsure  bool  // one is missing, and nothing tells which node is to blame
 }
 
 // LinkStats are the numbers of one link.
@@ -81,6 +100,7 @@ func (u *Uplink) Stats() Stats {
 		}
 		s.Links = append(s.Links, ls)
 	}
+	s.Status, s.Canary = u.presence.stats(), u.canary.stats()
 	r := u.routes.Load()
 	for _, up := range r.up {
 		s.Routes = append(s.Routes, RouteStats{Filter: up.filter, Messages: up.count.Load(), Drops: dropsOf(up.filter, s.Spool.Drops)})

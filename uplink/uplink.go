@@ -36,6 +36,7 @@ type Options struct {
 	Deliver func(m *Message, t Ticket) // takes what comes down; does not block. May be nil without down routes
 	Wanted  func(topic string) bool    // whether somebody at home has subscribed to a topic; nil for always
 	Settled func()                     // ends a batch of Deliver calls and of settled tickets; may be nil
+	Version string                     // of the program, for the status topic
 	Checker []string                   // command that checks a spool file, without the file's name
 }
 
@@ -52,6 +53,8 @@ type Uplink struct {
 	noRoute  atomic.Int64
 	looped   atomic.Int64
 	outages  outages
+	presence *presence
+	canary   *canary
 	rolls    chan struct{} // one slot: the links have old settings
 	turn     chan struct{} // one slot: a link moves though its connection is well
 	home     *homeward
@@ -67,6 +70,7 @@ type settings struct {
 	listed    []endpoint // as configured
 	endpoints []endpoint // as DNS says
 	orders    [][]int    // by link
+	own       topics
 }
 
 // index returns the endpoint with a URL, -1 for none.
@@ -102,6 +106,7 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 		rolls: make(chan struct{}, 1), turn: make(chan struct{}, 1), home: newHomeward(), names: newNames(), seed: rand.Uint64(),
 		opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name),
 	}
+	u.presence, u.canary = &presence{up: u, reason: "started"}, newCanary(u)
 	u.settings.Store(u.read(cfg))
 	u.routes.Store(newRoutes(cfg, nil))
 	sp, err := spool.New(cfg.Spool, spool.Options{
@@ -144,7 +149,7 @@ func (u *Uplink) addDirections(cfg Config, prefix string) {
 		l.role = &upward{link: l}
 		u.links = append(u.links, l)
 	}
-	if len(cfg.Down) > 0 {
+	if cfg.listens() {
 		l := newLink(u, cfg.Links, prefix+"-d0")
 		l.role = newDownward(l, &l.bell)
 		u.links = append(u.links, l)
@@ -182,7 +187,7 @@ func check(cfg Config) error {
 }
 
 func (u *Uplink) read(cfg Config) *settings {
-	s := &settings{cfg: cfg}
+	s := &settings{cfg: cfg, own: cfg.topics(u.gateway)}
 	for i, text := range cfg.Endpoints {
 		e, err := parseEndpoint(text)
 		if err != nil {
@@ -224,6 +229,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	wg.Go(func() { u.roll(ctx) })
 	wg.Go(func() { u.goHome(ctx) })
 	wg.Go(func() { u.resolve(ctx) })
+	wg.Go(func() { u.canary.fly(ctx) })
 	wg.Wait()
 	release()
 	if err := <-spooled; err != nil {
@@ -270,8 +276,8 @@ func (u *Uplink) Reload(cfg Config) error {
 		return errors.New("a change of name, links, client-id or single-client needs a restart of the gateway")
 	case fmt.Sprint(cfg.Spool) != fmt.Sprint(old.cfg.Spool):
 		return errors.New("a change of the spool needs a restart of the gateway")
-	case !cfg.SingleClient && (len(cfg.Down) > 0) != (len(u.links) > cfg.Links):
-		return errors.New("the first down route and the removal of the last one need a restart of the gateway")
+	case !cfg.SingleClient && cfg.listens() != old.cfg.listens():
+		return errors.New("a change that adds or removes the down link (the first or the last down route, status or canary) needs a restart of the gateway")
 	}
 	u.routes.Store(newRoutes(cfg, u.routes.Load()))
 	if d, _ := u.downward(); d != nil {

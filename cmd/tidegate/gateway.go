@@ -76,7 +76,7 @@ func (g *gateway) build() error {
 		u, err := uplink.New(c, uplink.Options{
 			Gateway: g.cfg.Gateway.id(), Epoch: g.dir.Epoch, Dir: g.dir.Path, Log: g.log, Budget: g.budget,
 			Deliver: g.deliver, Wanted: func(topic string) bool { return g.broker.Wanted(topic) }, Settled: func() { g.broker.Flush() },
-			Checker: []string{self, "spool", "check"},
+			Version: version, Checker: []string{self, "spool", "check"},
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("uplink %s: %w", c.Name, err))

@@ -1,0 +1,453 @@
+package uplink
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+
+	"tidegate/internal/topic"
+)
+
+// presence tells the cloud on a retained topic that the gateway lives. A birth
+// follows every connection of the link that carries commands, -d0, whose will
+// is the word of the gateway's death; -d0 hears what stands on the topic and
+// sets it right. Nothing of this goes through the spool or to a disk.
+//
+//	CONNECT with will -> SUBSCRIBE -> birth -> links change: again, at intervals
+//	                                        -> somebody else's word: again
+//	                                        -> stop: "offline", DISCONNECT
+type presence struct {
+	up    *Uplink
+	dirty atomic.Bool // something may have changed
+
+	sent, corrected atomic.Int64
+
+	mu      sync.Mutex // guards what follows
+	reason  string     // of the last change
+	number  uint64     // of the last statement
+	consent consent
+	muted   error // the cloud refused the will: no presence until a Reload or another refusal
+	plain   bool  // the cloud has no retained messages
+	atMost  bool  // the cloud takes QoS 0 only
+
+	tell    error // what mutes this connection, not yet shown
+	on      bool  // on this connection; what follows is its
+	over    bool  // no more
+	qos     byte
+	retain  bool
+	packet  int       // the cloud's Maximum Packet Size, 0 for none
+	said    statement // the last
+	body    string    // its JSON
+	sentAt  time.Time
+	waiting bool // for its PUBACK
+	wrong   bool // something else was heard after it
+	amends  int  // corrections in a row
+	changed time.Time
+	next    time.Time // of the next look, zero for none
+}
+
+// The pace of statements.
+const (
+	statusEvery = 10 * time.Second       // between two because links changed
+	dropsEvery  = time.Minute            // because messages were dropped
+	statusCalm  = 500 * time.Millisecond // after a change, for the next one that belongs to it
+	amendAfter  = 500 * time.Millisecond // corrections: doubles to half a minute
+
+	statusID = 0xFFFE // the packet ids of statements, this and the next, in turn; SUBSCRIBE does not use them
+)
+
+func (p *presence) topic() string { return p.up.settings.Load().own.status }
+
+// note keeps the reason of a change.
+func (p *presence) note(reason string) {
+	p.mu.Lock()
+	p.reason = reason
+	p.mu.Unlock()
+	p.ring()
+}
+
+// ring makes the link look.
+func (p *presence) ring() {
+	p.dirty.Store(true)
+	if d, _ := p.up.downward(); d != nil {
+		d.bell.notify()
+	}
+}
+
+// will adds the will to a CONNECT [MQTT 5, 3.1.2.5].
+func (p *presence) will(cp *paho.Connect, c Config) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := p.topic()
+	if name == "" || p.muted != nil || !p.consent.given(time.Now()) {
+		return
+	}
+	json, delay, format := byte(1), uint32(0), "application/json"
+	if c.Cluster {
+		delay = uint32(c.OfflineAfter.Std() / time.Second)
+	}
+	cp.WillMessage = &paho.WillMessage{
+		Topic: name, QoS: 1, Retain: !p.plain,
+		Payload: p.up.bare(offline, p.number, "the connection was lost").json(),
+	}
+	if p.atMost {
+		cp.WillMessage.QoS = 0
+	}
+	cp.WillProperties = &paho.WillProperties{WillDelayInterval: &delay, PayloadFormat: &json, ContentType: format}
+}
+
+// refused takes the refusal of a CONNECT, with or without the will, and says
+// what to tell. The next CONNECT goes without what was the cause, perhaps.
+func (p *presence) refused(withWill bool, reason byte, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !withWill && reason == 0x87:
+		p.muted = nil // it was not the will
+	case !withWill:
+	case reason == 0x9A:
+		p.plain = true
+	case reason == 0x9B:
+		p.atMost = true
+	case reason == 0x87:
+		p.muted = fault(FaultWillRefused, fmt.Errorf("the cloud refuses this client with its will on %q (0x87) and is tried without: let it publish there, or set status = false", p.topic()))
+		return p.muted
+	}
+	return err
+}
+
+// begin starts a connection. It is called by its reader.
+func (p *presence) begin(l limits) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.on = p.topic() != "" && p.muted == nil && p.consent.given(now)
+	p.tell = p.muted
+	p.qos, p.retain, p.packet = min(l.qos, 1), l.retain, l.packet
+	p.waiting, p.wrong, p.amends, p.said, p.body = false, false, 0, statement{}, ""
+	p.sentAt, p.changed, p.next, p.over = time.Time{}, time.Time{}, p.consent.until, false
+	p.dirty.Store(true)
+}
+
+// end notes that the connection has gone.
+func (p *presence) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.on = false
+	if p.consent.lost(time.Now()) {
+		p.up.log.Warn("the cloud ended several connections right after a statement on the status topic: none for a while; let this client publish and subscribe there, or set status = false",
+			"topic", p.topic(), "for", p.consent.spell)
+	}
+}
+
+// subscribeOwn makes the session hear the uplink's own topics, unless a route's
+// subscription covers it: two that overlap would bring devices everything twice.
+func (u *Uplink) subscribeOwn(ctx context.Context, c *client, r *routes) error {
+	t := u.settings.Load().own
+	var sub paho.Subscribe
+	var not []string
+	for _, own := range []struct{ filter, example string }{{t.status, t.status}, {t.canary + "+", t.canary + "x"}} {
+		switch {
+		case own.example == "" || own.example == "x":
+		case r.covers(own.example):
+			not = append(not, own.filter)
+		default:
+			sub.Subscriptions = append(sub.Subscriptions, paho.SubscribeOptions{Topic: own.filter, RetainHandling: 2, RetainAsPublished: true})
+		}
+	}
+	if r.covers(t.canary + "x") {
+		u.canary.hearing(true)
+	}
+	if len(not) > 0 {
+		if _, err := c.Unsubscribe(ctx, &paho.Unsubscribe{Topics: not}); err != nil {
+			return fmt.Errorf("unsubscribe: %w", err)
+		}
+	}
+	if len(sub.Subscriptions) == 0 {
+		return nil
+	}
+	ack, err := c.Subscribe(ctx, &sub)
+	if ack == nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	u.canary.hearing(true)
+	for i, reason := range ack.Reasons {
+		if reason >= 0x80 && i < len(sub.Subscriptions) {
+			if sub.Subscriptions[i].Topic != t.status {
+				u.canary.hearing(false)
+			}
+			u.log.Info("the cloud does not let the gateway hear its own topic: what others write there is not set right, and no canary flies", "topic", sub.Subscriptions[i].Topic, "reason", fmt.Sprintf("0x%02X", reason))
+		}
+	}
+	return nil
+}
+
+// covers says whether a down route brings the topic.
+func (r *routes) covers(name string) bool {
+	for _, d := range r.down {
+		if topic.Match(d.filter, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// tend says what has to be said, and returns when to look again; 0 for when
+// something changes.
+func (p *presence) tend(w *wire, now time.Time) (again time.Duration, err error) {
+	if !p.dirty.Swap(false) {
+		p.mu.Lock()
+		next := p.next
+		p.mu.Unlock()
+		if next.IsZero() {
+			return 0, nil
+		}
+		if left := next.Sub(now); left > 0 {
+			return left, nil
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, l := p.up.downward(); p.tell != nil {
+		l.explain(p.tell)
+		l.log.Warn("no presence", "err", p.tell)
+		p.tell = nil
+	}
+	if !p.on && !p.over && p.muted == nil && p.topic() != "" {
+		if left := p.consent.until.Sub(now); left > 0 {
+			p.next = p.consent.until
+			return left, nil
+		}
+		p.on = true // without the will, until the next connection
+	}
+	if !p.on {
+		p.next = time.Time{}
+		return 0, nil
+	}
+	if left := p.sentAt.Add(statusEvery).Sub(now); p.waiting && left > 0 {
+		p.next = now.Add(left)
+		return left, nil
+	}
+	next := p.up.statement(p.number+1, p.reason, now, synchronised())
+	due := p.due(next, now)
+	if due.IsZero() {
+		p.next = p.sentAt.Add(dropsEvery)
+	} else if p.next = due; !due.After(now) {
+		if p.wrong && p.body != "" {
+			p.amend(now)
+			next.Reason = "corrected what another wrote here"
+		}
+		err = p.say(w, next, now)
+		p.next = now.Add(dropsEvery)
+	}
+	return max(p.next.Sub(now), time.Millisecond), err
+}
+
+// amend counts corrections, and says that there are some.
+func (p *presence) amend(now time.Time) {
+	if now.Sub(p.sentAt) > dropsEvery {
+		p.amends = 0
+	}
+	if p.amends++; p.amends == 1 {
+		p.up.log.Warn("another client wrote to the status topic, or the will of a lost connection did: corrected; if it comes again, see whether two gateways have one id", "topic", p.topic())
+	}
+	p.corrected.Add(1)
+}
+
+// due returns when the statement next must be made; zero: there is no need.
+func (p *presence) due(next statement, now time.Time) time.Time {
+	if p.body == "" {
+		return now // the birth
+	}
+	if p.wrong {
+		return p.sentAt.Add(amendAfter << min(p.amends, 6))
+	}
+	if same := sameLinks(p.said.Links, next.Links); !same {
+		if p.changed.IsZero() {
+			p.changed = now
+		}
+		return latest(p.changed.Add(statusCalm), p.sentAt.Add(statusEvery))
+	}
+	p.changed = time.Time{}
+	if next.dropped() != p.said.dropped() {
+		return p.sentAt.Add(dropsEvery)
+	}
+	return time.Time{}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func sameLinks(a, b []linkStatement) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].ID != b[i].ID || a[i].State != b[i].State || a[i].Endpoint != b[i].Endpoint {
+			return false
+		}
+	}
+	return true
+}
+
+// say sends a statement. What would be too large for the cloud is left out.
+func (p *presence) say(w *wire, s statement, now time.Time) error {
+	body, name := s.json(), p.topic()
+	if room := p.packet - len(name) - 64; p.packet > 0 && len(body) > room {
+		short := s
+		short.Drops, short.Links = nil, nil
+		if body = short.json(); len(body) > room {
+			return nil
+		}
+	}
+	first := byte(0x30) | p.qos<<1
+	if p.retain {
+		first |= 1
+	}
+	p.number, p.said, p.body, p.sentAt = s.Number, s, string(body), now
+	p.waiting, p.wrong, p.changed = p.qos > 0, false, time.Time{}
+	if p.waiting {
+		p.consent.ask(now)
+	}
+	p.sent.Add(1)
+	return w.send(appendOwn(nil, first, name, p.id(), statementProperties, body))
+}
+
+// id is the packet id of the last statement.
+func (p *presence) id() uint16 { return statusID + uint16(p.number&1) }
+
+// statementProperties say that the payload is UTF-8, and JSON.
+var statementProperties = []byte("\x01\x01\x03\x00\x10application/json")
+
+// appendOwn appends a PUBLISH of the uplink's own.
+func appendOwn(b []byte, first byte, name string, id uint16, properties, payload []byte) []byte {
+	n := 2 + len(name) + varintLen(len(properties)) + len(properties) + len(payload)
+	qos := first >> 1 & 3
+	if qos > 0 {
+		n += 2
+	}
+	b = appendVarint(append(b, first), n)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
+	b = append(b, name...)
+	if qos > 0 {
+		b = binary.BigEndian.AppendUint16(b, id)
+	}
+	b = appendVarint(b, len(properties))
+	b = append(b, properties...)
+	return append(b, payload...)
+}
+
+// acked takes a PUBACK.
+func (p *presence) acked(id uint16, reason byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.waiting || id != p.id() {
+		return
+	}
+	p.waiting = false
+	p.consent.grant()
+	if reason < 0x80 {
+		p.ring()
+		return
+	}
+	p.on, p.over = false, true
+	err := fault(FaultNotAuthorized, fmt.Errorf("the cloud does not take the statement on the status topic %q (0x%02X): let this client publish there, or set status = false", p.topic(), reason))
+	if _, l := p.up.downward(); l != nil {
+		l.complain(err)
+		l.log.Warn("no presence", "err", err)
+	}
+}
+
+// saw takes what came on the status topic. An own statement of before the last
+// may still come: then the last one follows, and nothing is wrong any more.
+func (p *presence) saw(payload []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.on || p.body == "" {
+		return
+	}
+	if p.wrong = string(payload) != p.body; p.wrong {
+		p.ring()
+	}
+}
+
+// hear takes what is for the uplink itself: true when nobody else is to get it.
+// A route that matches the status topic brings it to the edge too; canaries go
+// no further.
+func (u *Uplink) hear(p inbound) bool {
+	own := u.settings.Load().own
+	switch {
+	case own.status != "" && string(p.topic) == own.status:
+		u.presence.saw(p.payload)
+		return !u.routes.Load().covers(own.status)
+	case own.canary != "" && len(p.topic) > len(own.canary) && string(p.topic[:len(own.canary)]) == own.canary:
+		u.canary.came(string(p.topic[len(own.canary):]), p.payload)
+		return true
+	}
+	return false
+}
+
+// leave says that the link goes on purpose: for good, or, where the brokers are
+// separate, to another one. In a cluster a move is not worth a word: the next
+// birth follows.
+func (p *presence) leave(ctx context.Context, c *client, d *downward) {
+	cfg := d.link.config()
+	switch {
+	case ctx.Err() == nil: // a return
+	case faultOf(context.Cause(ctx)) != FaultMoving:
+		p.stop(c, d.bell, "stopped", cfg.DrainTimeout.Std())
+	case !cfg.Cluster:
+		p.stop(c, d.bell, "moved to another broker", cfg.DrainTimeout.Std())
+	}
+}
+
+// stop says that the gateway is gone, and waits in bounded time until the
+// cloud has that.
+func (p *presence) stop(c *client, b *bell, reason string, most time.Duration) {
+	now := time.Now()
+	p.mu.Lock()
+	if !p.on {
+		p.mu.Unlock()
+		return
+	}
+	err := p.say(c.wire, p.up.bare(offline, p.number+1, reason), now)
+	p.on, p.over = false, true
+	p.mu.Unlock()
+	for until := now.Add(most); err == nil; {
+		left := time.Until(until)
+		if !p.unanswered() || left <= 0 {
+			return
+		}
+		select {
+		case <-c.Done():
+			return
+		default:
+			b.park(context.Background(), c.Done(), left)
+		}
+	}
+}
+
+func (p *presence) unanswered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting
+}
+
+func (p *presence) stats() StatusStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := StatusStats{Topic: p.topic(), Sent: p.sent.Load(), Corrected: p.corrected.Load()}
+	if p.muted != nil {
+		s.Fault = p.muted.Error()
+	}
+	return s
+}
