@@ -125,8 +125,9 @@ type Node struct {
 	Name string
 	Addr string // host:port, plain MQTT
 
-	command proc.Command
-	dial    dialer
+	command  proc.Command
+	dial     dialer
+	restarts int // of one that ends before it answers
 
 	mu      sync.Mutex
 	process *proc.Process // nil before the first Start
@@ -139,11 +140,23 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.process != nil && n.process.Running() {
 		return nil
 	}
-	p, err := proc.Start(n.command)
-	if err != nil {
-		return err
+	for again := n.restarts; ; again-- {
+		p, err := proc.Start(n.command)
+		if err != nil {
+			return err
+		}
+		n.process = p
+		err = n.ready(ctx, p)
+		if err == nil || p.Running() || ctx.Err() != nil || again == 0 {
+			return err
+		}
 	}
-	n.process = p
+}
+
+// Ready waits until the node, which was started before, answers.
+func (n *Node) Ready(ctx context.Context) error { return n.ready(ctx, n.Process()) }
+
+func (n *Node) ready(ctx context.Context, p *proc.Process) error {
 	return p.Ready(ctx, func(ctx context.Context) error { return probe(ctx, n.Addr, n.dial) })
 }
 

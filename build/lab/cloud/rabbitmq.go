@@ -168,6 +168,9 @@ func (r rabbit) node(members []rabbit) (*Node, error) {
 	}
 	return &Node{
 		Name: r.name,
+		// After a kill of all nodes at once, Mnesia now and then fails to start
+		// while the others start too; a service manager would try again.
+		restarts: 5,
 		command: proc.Command{
 			Name:      r.name,
 			Contained: true,

@@ -92,7 +92,7 @@ func (s *signs) see(links []uplink.LinkStats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range links {
-		if l.State != uplink.Connected {
+		if l.State != uplink.Connected && l.Cause != "" { // one that has just started has none yet
 			s.trouble(l.ID + ": " + l.State + ": " + l.Cause)
 		}
 	}

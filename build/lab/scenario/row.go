@@ -33,6 +33,16 @@ type Row struct {
 // Kept says whether nothing is broken.
 func (r Row) Kept() bool { return len(r.Broken) == 0 }
 
+// Why is what is broken, in a line.
+func (r Row) Why() string {
+	var all []string
+	for _, b := range r.Broken {
+		first, _, _ := strings.Cut(b, "\n")
+		all = append(all, strings.TrimSuffix(first, "; its last output:"))
+	}
+	return strings.Join(all, "; ")
+}
+
 var columns = []string{
 	"scenario", "cloud", "detect", "recover", "drained", "silence",
 	"messages", "lost", "dup", "disorder", "reconnects", "memory", "written", "verdict",
@@ -62,7 +72,7 @@ func (r Row) Print(w io.Writer) {
 	}
 	verdict := "kept"
 	if !r.Kept() {
-		verdict = "BROKEN: " + strings.Join(r.Broken, "; ")
+		verdict = "BROKEN: " + r.Why()
 	}
 	if len(r.Notes) > 0 {
 		verdict += " (" + strings.Join(r.Notes, "; ") + ")"

@@ -106,7 +106,7 @@ func (s *Stage) mend(ctx context.Context) error {
 		return err
 	}
 	for _, n := range s.cloud.Nodes { // one that was cut off may have stopped serving
-		if err := n.Process().Ready(ctx, func(ctx context.Context) error { return cloud.Probe(ctx, n.Addr) }); err != nil {
+		if err := n.Ready(ctx); err != nil {
 			return err
 		}
 	}
