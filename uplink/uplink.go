@@ -112,6 +112,7 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 	sp, err := spool.New(cfg.Spool, spool.Options{
 		Dir: filepath.Join(opt.Dir, "uplink-"+cfg.Name), Links: cfg.Links, Epoch: opt.Epoch, Log: u.log, Budget: opt.Budget, Checker: opt.Checker,
 		Ready: func(link int) { u.links[link].notify() }, Settled: u.settledNow,
+		Link:  func(topic string) int { return linkOf(topic, cfg.Links) },
 		Route: func(topic string, c spool.Class) string { return u.routes.Load().origin(topic, c) },
 	})
 	if err != nil {

@@ -32,6 +32,12 @@ usage:
   tidegate sample             print a configuration with every key explained
   tidegate passwd [-generate] hash a password, read from standard input, for the users file
   tidegate version            print the version
+  tidegate spool stat         what waits for the cloud, by link and class
+  tidegate spool peek         the messages that are sent next
+  tidegate spool export       all that waits, as lines of JSON
+  tidegate spool dead list    what the cloud refused for good
+  tidegate spool dead retry   send some of that again (ID... or -all)
+  tidegate spool dead drop    remove some of that (ID... or -all)
   tidegate spool check FILE   check one file of a spool
   tidegate edge check FILE    check an edge.db
 `
@@ -56,6 +62,12 @@ var commands = []command{
 	{"version", printVersion},
 	{"edge check", checkEdge},
 	{"spool check", checkSpool},
+	{"spool stat", statSpool},
+	{"spool peek", peekSpool},
+	{"spool export", exportSpool},
+	{"spool dead list", listDead},
+	{"spool dead retry", retryDead},
+	{"spool dead drop", dropDead},
 }
 
 func main() {

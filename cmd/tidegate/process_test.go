@@ -233,8 +233,9 @@ func (g *gatewayProcess) stats() (s struct {
 	return s
 }
 
-// startCloud runs Mosquitto on port, or on a free one.
-func startCloud(t *testing.T, port string) (*process, string) {
+// startCloud runs Mosquitto on port, or on a free one, with more lines of
+// configuration.
+func startCloud(t *testing.T, port string, more ...string) (*process, string) {
 	t.Helper()
 	if port == "" {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -245,7 +246,7 @@ func startCloud(t *testing.T, port string) (*process, string) {
 		l.Close()
 	}
 	file := filepath.Join(t.TempDir(), "mosquitto.conf")
-	configure(t, file, fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nuser root\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n", port))
+	configure(t, file, fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nuser root\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n%s", port, strings.Join(more, "\n")))
 	name, err := exec.LookPath("mosquitto")
 	if err != nil {
 		name = "/usr/sbin/mosquitto"

@@ -40,6 +40,14 @@ func (c *clock) seen(epoch uint64, mono int64) {
 	c.mu.Unlock()
 }
 
+// lived is the longest that the process of an earlier epoch is known to have
+// lived, in milliseconds.
+func (c *clock) lived(epoch uint64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.spans[epoch]
+}
+
 // wall returns the wall time in milliseconds, 0 if it is not synchronised.
 func (c *clock) wall() int64 {
 	if now, synced := c.read(); synced {

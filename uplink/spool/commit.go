@@ -25,7 +25,7 @@ func (s *Spool) write() (int64, error) {
 	written, err := s.tend()
 	n, e := s.writeRefused()
 	written += n
-	err = errors.Join(err, e)
+	err = errors.Join(err, e, s.tendGraves(time.Now()))
 	n, e = s.commit()
 	written += n
 	err = errors.Join(err, e)
@@ -138,6 +138,9 @@ func (s *Spool) encode(st *stream, e *Entry, now time.Time, wall int64) {
 	b := &s.batchBuf
 	start := len(b.buf)
 	r := row{stream: st.key, seq: e.seq, id: e.Seq, at: s.clock.stamp(e.Msg.Accepted, now, wall), msg: *e.Msg}
+	if e.Epoch != s.opt.Epoch { // a dead letter of an earlier process
+		r.at.Epoch, r.at.Mono = e.Epoch, s.clock.lived(e.Epoch)
+	}
 	b.buf = appendRow(b.buf, &r)
 	b.rows = append(b.rows, rowRef{st.key, e.seq, start, len(b.buf)})
 }

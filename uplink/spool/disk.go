@@ -64,15 +64,25 @@ func numberOf(name, suffix string) (int, bool) {
 
 // acquire locks the directory against a second process.
 func (d *disk) acquire() error {
-	f, err := os.Open(d.dir)
-	if err != nil {
-		return err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("lock %s: %w: another gateway uses this directory", d.dir, err), f.Close())
+	f, err := lockDir(d.dir)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("%w: another gateway uses this directory", err)
 	}
 	d.lock = f
-	return nil
+	return err
+}
+
+// lockDir takes the lock on a spool directory, if it is free: its holder is the
+// one who may change what is in it.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
+	}
+	return f, nil
 }
 
 // writable returns the file to append need bytes to, a new one if the active

@@ -72,6 +72,19 @@
 // route is looked up by its topic when it is dropped. The first of a route and
 // cause is logged at once, how many more there were once a minute.
 //
+// # Dead letters
+//
+// What the cloud refuses for good goes to dead-letters.jsonl, a line of JSON
+// each. Who holds the lock on the directory decides about them: a gateway that
+// runs finds what is asked of it in dead-letters.request, looks for that once a
+// second, and removes it when it is done. Letters to be sent again stay in
+// dead-letters.retry.jsonl until each is acknowledged or on disk. They keep
+// their ids and arrive after what was sent since; the age limit begins anew for
+// them, the publisher's expiry does not.
+//
+// Look reads a directory without its lock, page by page, while a gateway writes
+// to it, too.
+//
 // # Layouts
 //
 // Which link a topic belongs to depends on the number of links. When that has

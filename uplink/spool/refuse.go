@@ -3,19 +3,12 @@ package spool
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 const (
-	deadName    = "dead-letters.jsonl"
-	deadOld     = "dead-letters.old.jsonl"
-	deadBytes   = 1 << 20 // then the file becomes the old one
 	deadWaiting = 4096    // refusals that may wait for a disk that does not write
 	deadHeld    = 4 << 20 // bytes of their messages
 )
@@ -38,19 +31,6 @@ func (r *refusals) any() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.waiting) > 0
-}
-
-// deadLetter is one line of the dead letters.
-type deadLetter struct {
-	Epoch   uint64  `json:"epoch"`
-	Seq     uint64  `json:"seq"`
-	Topic   string  `json:"topic"`
-	From    string  `json:"from,omitempty"`
-	QoS     byte    `json:"qos"`
-	Retain  bool    `json:"retain,omitempty"`
-	Reason  string  `json:"reason"` // MQTT 5 reason code, or what the link said
-	AgeS    float64 `json:"age"`    // seconds, when it was refused
-	Payload []byte  `json:"payload"`
 }
 
 // Refuse says that the cloud will never take e, with its MQTT 5 reason code.
@@ -90,10 +70,9 @@ func (s *Spool) writeRefused() (int64, error) {
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
+	wall := s.clock.wall()
 	for _, r := range todo {
-		m := r.e.Msg
-		_ = enc.Encode(deadLetter{r.e.Epoch, r.e.Seq, m.Topic, m.From, m.QoS, m.Retain, // a Buffer takes all
-			fmt.Sprintf("0x%02X", r.reason), time.Since(m.Accepted).Seconds(), m.Payload})
+		_ = enc.Encode(newLetter(r.e, r.reason, wall)) // a Buffer takes all
 	}
 	n := int64(b.Len())
 	if err := appendDead(s.opt.Dir, b.Bytes()); err != nil {
@@ -112,19 +91,4 @@ func (s *Spool) writeRefused() (int64, error) {
 	s.refused.mu.Unlock()
 	s.opt.Settled()
 	return n + pageSize, nil
-}
-
-func appendDead(dir string, lines []byte) error {
-	path := filepath.Join(dir, deadName)
-	if info, err := os.Stat(path); err == nil && info.Size() > deadBytes {
-		if err := os.Rename(path, filepath.Join(dir, deadOld)); err != nil {
-			return err
-		}
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(lines)
-	return errors.Join(err, f.Sync(), f.Close(), syncDir(dir))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -24,7 +25,7 @@ type place struct {
 // and cursors that are intact, and returns the rows in order of stream and
 // sequence, each once. A row that was once committed belongs to the file
 // whether or not the tree still leads to it, because rows are never deleted.
-func find(f *os.File, size int64, keep func(*row) bool) (keys []streamKey, rows []place, cursors map[streamKey]mark, unreadable int) {
+func find(f io.ReaderAt, size int64, keep func(*row) bool) (keys []streamKey, rows []place, cursors map[streamKey]mark, unreadable int) {
 	index := make(map[streamKey]uint16)
 	cursors = make(map[streamKey]mark)
 	var r row
@@ -84,7 +85,7 @@ func visit(path string, keep func(*row) bool, row func(*row) bool) (map[streamKe
 	return cursors, nil
 }
 
-func (p place) read(src *os.File) (r row, err error) {
+func (p place) read(src io.ReaderAt) (r row, err error) {
 	b := make([]byte, p.length)
 	if _, err := src.ReadAt(b, p.offset); err != nil {
 		return r, err

@@ -25,6 +25,7 @@ type Options struct {
 	Checker []string     // argv of the child process that checks a file, without its path; empty: check in this process
 	Ready   func(link int)
 	Settled func()
+	Link    func(topic string) int             // the link that a topic in the cloud belongs to, for dead letters that are sent again; nil: 0
 	Route   func(topic string, c Class) string // names the route that a message with this topic in the cloud came by, for the account of drops; "" if none. It must not block. nil: none
 
 	Wall func() (now time.Time, synced bool) // wall time, and whether it can be trusted; nil: the kernel's
@@ -70,6 +71,7 @@ type Spool struct {
 	overDisk  bool
 
 	refused refusals
+	graves  graves
 }
 
 // trouble is what goes wrong with the disk.
@@ -159,7 +161,7 @@ func (s *Spool) watch(ctx context.Context) {
 		case <-tick.C:
 			s.remind()
 			s.losses.tell(s.log, time.Now(), false)
-			if s.anyDue() || len(s.disk.all()) > 0 || s.refused.any() {
+			if s.graves.due(s.opt.Dir, time.Now()) || s.anyDue() || len(s.disk.all()) > 0 || s.refused.any() {
 				s.work.Wake()
 			}
 		}
@@ -197,6 +199,7 @@ func (s *Spool) shutdown() error {
 	if err != nil {
 		err = fmt.Errorf("spool: write the rest: %w", err)
 	}
+	err = errors.Join(err, s.settleRetried())
 	return errors.Join(err, s.disk.close())
 }
 
@@ -210,6 +213,11 @@ func (s *Spool) readyAll() {
 // or it is on disk, or by the class's policy. It never blocks on the disk.
 // m stays unchanged from now on.
 func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
+	s.push(link, c, m, t, ID{})
+}
+
+// push takes a message over under an id that it had before, if any.
+func (s *Spool) push(link int, c Class, m *Message, t Ticket, id ID) {
 	if m.Accepted.IsZero() {
 		copied := *m
 		copied.Accepted = time.Now()
@@ -234,7 +242,9 @@ func (s *Spool) Push(link int, c Class, m *Message, t Ticket) {
 	e.seq = st.next
 	st.next++
 	st.pushed++
-	e.Epoch, e.Seq = s.opt.Epoch, s.ids.Add(1)
+	if e.Epoch, e.Seq = id.Epoch, id.Seq; id.Seq == 0 {
+		e.Epoch, e.Seq = s.opt.Epoch, s.ids.Add(1)
+	}
 	if st.buckets[bucket] > 0 || !s.loaded.Load() || st.held != nil && st.held(m.Topic) {
 		st.count(e)
 		st.behind.push(e)
