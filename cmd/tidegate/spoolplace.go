@@ -87,7 +87,7 @@ func (f *spoolFlags) places() ([]spoolPlace, error) {
 // allowed adds to an error what to do about a lack of rights.
 func allowed(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w; only root and the user that runs the gateway may look: sudo tidegate spool ...", err)
+		return fmt.Errorf("%w; only root and the user that runs the gateway may look: use sudo", err)
 	}
 	return err
 }

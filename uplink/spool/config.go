@@ -85,6 +85,7 @@ type Config struct {
 	SpillAfter conf.Duration `toml:"spill-after"` // how long a message may wait for the cloud before it is written
 	MinGap     conf.Duration `toml:"min-gap"`     // between two commits while the wear budget is full
 	MaxGap     conf.Duration `toml:"max-gap"`     // between two commits when it is empty
+	ReplayRate int           `toml:"replay-rate"` // messages a second of the backlog, of all links together, urgent ones besides; more if as many come in behind it; 0 for no limit
 	Urgent     ClassConfig   `toml:"urgent"`
 	Normal     ClassConfig   `toml:"normal"`
 	Bulk       ClassConfig   `toml:"bulk"`
@@ -131,6 +132,7 @@ func (c Config) Check() []conf.Problem {
 	refuse(c.SpillAfter.Std() < 50*time.Millisecond || c.SpillAfter.Std() > time.Minute, "spill-after", c.SpillAfter, "50ms to 1m", "a device waits that long for its acknowledgement when the cloud is slow")
 	refuse(c.MinGap.Std() < time.Millisecond || c.MinGap > c.MaxGap, "min-gap", c.MinGap, "1ms to max-gap", "")
 	refuse(c.MaxGap.Std() > time.Minute, "max-gap", c.MaxGap, "at most 1m", "")
+	refuse(c.ReplayRate < 0 || c.ReplayRate > 1e6, "replay-rate", c.ReplayRate, "0 to 1000000 messages a second", "0 sends a backlog as fast as the cloud takes it")
 	for k := range Class(classes) {
 		cc := c.class(k)
 		refuse(cc.Messages < 16 || cc.Messages > 1<<20, k.String()+".window-messages", cc.Messages, "16 to 1048576", "")

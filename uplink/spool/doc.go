@@ -17,6 +17,10 @@
 // from live and backlog in turn, so that one old topic holds up no other and a
 // backlog ends even while messages come in.
 //
+// replay-rate holds the backlog to a number of messages a second, the urgent
+// class excepted, but always to a quarter more than come in behind it, so that
+// it ends. Stats say how fast it drains and how long that will take.
+//
 // The reader of a stream's rows is at the end when it has come to the end of
 // what is on disk. How many rows are left, in all and by hash bucket, is only
 // counted; should damage and errors of the disk together make a count wrong,

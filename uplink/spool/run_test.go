@@ -281,6 +281,7 @@ func TestConfig(t *testing.T) {
 		"spill-after":     {func(c *Config) { c.SpillAfter = 0 }, "spill-after"},
 		"min-gap":         {func(c *Config) { c.MinGap = c.MaxGap + 1 }, "min-gap"},
 		"max-gap":         {func(c *Config) { c.MaxGap = conf.Duration(time.Hour) }, "max-gap"},
+		"replay-rate":     {func(c *Config) { c.ReplayRate = -1 }, "replay-rate"},
 		"window-messages": {func(c *Config) { c.Bulk.Messages = 1 }, "bulk.window-messages"},
 		"window-bytes":    {func(c *Config) { c.Urgent.Bytes = 1 }, "urgent.window-bytes"},
 		"overflow":        {func(c *Config) { c.Normal.Overflow = 9 }, "normal.overflow"},

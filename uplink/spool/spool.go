@@ -57,6 +57,7 @@ type Spool struct {
 	old    olds
 	scouts scout
 	losses losses
+	replay replay
 
 	// Only the committer's goroutine uses these.
 	batchBuf  batch
@@ -114,6 +115,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 		opt.open = os.OpenFile
 	}
 	s := &Spool{cfg: cfg, opt: opt, log: opt.Log, linger: lingerAfter, scouts: newScout(), clock: newClock(opt.Epoch, opt.Wall)}
+	s.replay = replay{least: float64(cfg.ReplayRate), buckets: make([]bucket, opt.Links)}
 	s.spill, s.along = cfg.SpillAfter.Std(), cfg.SpillAfter.Std()/2
 	s.disk = &disk{dir: opt.Dir, fileSize: int64(cfg.FileSize), open: opt.open, log: s.log, tries: make(map[int]int)}
 	s.work = wear.NewCommitter(opt.Budget, cfg.MinGap.Std(), cfg.MaxGap.Std(), s.write)
@@ -159,6 +161,7 @@ func (s *Spool) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			s.sampleReplay(time.Now())
 			s.remind()
 			s.losses.tell(s.log, time.Now(), false)
 			if s.graves.due(s.opt.Dir, time.Now()) || s.anyDue() || len(s.disk.all()) > 0 || s.refused.any() {
@@ -247,6 +250,7 @@ func (s *Spool) push(link int, c Class, m *Message, t Ticket, id ID) {
 	}
 	if st.buckets[bucket] > 0 || !s.loaded.Load() || st.held != nil && st.held(m.Topic) {
 		st.count(e)
+		st.joined++
 		st.behind.push(e)
 	} else {
 		st.live.push(e)

@@ -13,6 +13,7 @@ type Stats struct {
 	Written   int64 // bytes given to the card since the start
 	Corrupt   int64 // files set aside since the start
 	Drops     []DropStats
+	Replay    Replay
 	DeadLost  int64  // refused messages for which the dead letters had no room
 	Trouble   string // with the disk; empty when all is well
 }
@@ -54,6 +55,13 @@ func (s *Spool) Stats() Stats {
 		out.Trouble = t.err.Error()
 	}
 	now := time.Now()
+	backlog := 0
+	for _, st := range s.every() {
+		st.mu.Lock()
+		backlog += max(st.unsent, 0) + st.behind.n
+		st.mu.Unlock()
+	}
+	out.Replay = s.replay.state(backlog)
 	for _, st := range s.streams {
 		out.Streams = append(out.Streams, st.stats(now))
 	}

@@ -61,34 +61,36 @@ type stream struct {
 
 	filling sync.Mutex // held while its rows are read from disk, or dropped there
 
-	mu      sync.Mutex // guards all that follows
-	key     streamKey
-	next    uint64 // sequence of the next message
-	live    ring
-	behind  ring
-	ahead   ring                // rows read from disk, not yet taken
-	bytes   int                 // of live and behind
-	buckets [hashBuckets]uint32 // how much waits in the backlog, by hash bucket
-	backlog int                 // the sum of buckets
-	flying  list
-	kept    list
-	stored  uint64 // every un-acked sequence below it is on disk
-	read    uint64 // the next row to read from disk; below it all were read. At stored the reader is at the end, whatever unsent says
-	unsent  int    // rows on disk that nobody took, those in ahead included; may be wrong until the reader is at the end
-	stock   int64  // their bytes
-	oldest  time.Time
-	skip    seqset                  // rows that were taken or acknowledged before they were on disk; below position they may be missing
-	past    seqset                  // rows that an earlier process knew to be acknowledged. Until they are read they count as unsent
-	held    func(topic string) bool // passed over by Take; nil: none
-	passed  uint64                  // the first row that was read and is held, 0 for none
-	turn    bool                    // whose turn it is: the backlog's
-	spare   *Entry
-	drops   Drops
-	found   int64 // rows that came from disk beyond unsent
-	pushed  int64
-	taken   int64
-	cursor  uint64 // last persisted
-	acked   int64  // bytes acknowledged of stored rows since then
+	mu       sync.Mutex // guards all that follows
+	key      streamKey
+	next     uint64 // sequence of the next message
+	live     ring
+	behind   ring
+	ahead    ring                // rows read from disk, not yet taken
+	bytes    int                 // of live and behind
+	buckets  [hashBuckets]uint32 // how much waits in the backlog, by hash bucket
+	backlog  int                 // the sum of buckets
+	flying   list
+	kept     list
+	stored   uint64 // every un-acked sequence below it is on disk
+	read     uint64 // the next row to read from disk; below it all were read. At stored the reader is at the end, whatever unsent says
+	unsent   int    // rows on disk that nobody took, those in ahead included; may be wrong until the reader is at the end
+	stock    int64  // their bytes
+	oldest   time.Time
+	skip     seqset                  // rows that were taken or acknowledged before they were on disk; below position they may be missing
+	past     seqset                  // rows that an earlier process knew to be acknowledged. Until they are read they count as unsent
+	held     func(topic string) bool // passed over by Take; nil: none
+	passed   uint64                  // the first row that was read and is held, 0 for none
+	turn     bool                    // whose turn it is: the backlog's
+	spare    *Entry
+	drops    Drops
+	found    int64 // rows that came from disk beyond unsent
+	pushed   int64
+	taken    int64
+	joined   int64  // messages that came into the backlog since the start
+	replayed int64  // messages taken from it
+	cursor   uint64 // last persisted
+	acked    int64  // bytes acknowledged of stored rows since then
 }
 
 const firstSeq = 1
@@ -253,6 +255,7 @@ func (st *stream) fallBack(which func(*Entry) bool) {
 			continue
 		}
 		st.count(e)
+		st.joined++
 		move.push(e)
 	}
 	if move.n == 0 {

@@ -19,6 +19,7 @@ func (s *Spool) Take(link int, dst []*Entry, messages, bytes int) []*Entry {
 	}
 	h := hand{s: s, now: time.Now(), dst: dst, room: messages, bytes: bytes, first: true}
 	l := s.links[link]
+	h.replay = s.replay.reserve(link, messages, h.now)
 	if streams, ok := s.old.first(); ok {
 		for _, st := range streams {
 			if st.link == link {
@@ -38,6 +39,7 @@ func (s *Spool) Take(link int, dst []*Entry, messages, bytes int) []*Entry {
 		}
 	}
 	l.flight.Add(int64(h.taken))
+	s.replay.giveBack(link, h.replay)
 	h.finish()
 	if h.more {
 		s.opt.Ready(link)
@@ -51,6 +53,7 @@ type hand struct {
 	now     time.Time
 	dst     []*Entry
 	room    int // messages
+	replay  int // of them, how many may come from the backlog
 	bytes   int
 	taken   int
 	first   bool // nothing was taken yet: the first message need not fit
@@ -69,7 +72,7 @@ func (h *hand) from(st *stream, room int) {
 	dry := false // the backlog cannot be read now
 	fills := 0   // of it, while some is held
 	for room > 0 && h.room > 0 {
-		if st.ahead.n == 0 && st.read < st.stored && !dry {
+		if st.ahead.n == 0 && st.read < st.stored && !dry && h.mayReplay(st) {
 			if fills++; st.held != nil && fills > fillsHeld {
 				dry, h.more = true, true
 				continue
@@ -80,7 +83,7 @@ func (h *hand) from(st *stream, room int) {
 			dry = !ok
 			continue
 		}
-		from, i := st.pick()
+		from, i := st.pick(h.mayReplay(st))
 		if from == nil {
 			return
 		}
@@ -102,16 +105,23 @@ func (h *hand) from(st *stream, room int) {
 		h.first = false
 		h.bytes -= size
 		h.room--
+		if from != &st.live && st.key.Class != Urgent {
+			h.replay--
+		}
 		h.taken++
 		room--
 	}
 }
 
+// mayReplay says whether the hand may take from the backlog of st.
+func (h *hand) mayReplay(st *stream) bool { return h.replay > 0 || st.key.Class == Urgent }
+
 // pick returns the queue to take from, nil if nothing can be taken, and which
 // of its entries.
-func (st *stream) pick() (from *ring, i int) {
+func (st *stream) pick(replay bool) (from *ring, i int) {
 	var back *ring
 	switch {
+	case !replay:
 	case st.ahead.n > 0:
 		back = &st.ahead
 	case st.atEnd() && st.behind.n > 0:
@@ -144,6 +154,9 @@ func (st *stream) handOut(from *ring, i int) {
 		}
 	}
 	st.taken++
+	if from != &st.live {
+		st.replayed++
+	}
 }
 
 // stale drops e if its expiry or the spool's age limit has passed.
