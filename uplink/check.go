@@ -26,6 +26,10 @@ func (c Config) Check() []conf.Problem {
 	c.checkFiles(&p)
 	p.lasting("resolve-every", c.ResolveEvery, time.Second, 24*time.Hour)
 	c.checkDNSServer(&p)
+	c.checkProxy(&p)
+	if c.RateLimit != 0 {
+		p.size("rate-limit", c.RateLimit, 256, 1<<30)
+	}
 	p.lasting("keepalive", c.KeepAlive, time.Second, 18*time.Hour)
 	p.lasting("connect-timeout", c.ConnectTimeout, 100*time.Millisecond, 5*time.Minute)
 	p.lasting("ack-timeout", c.AckTimeout, 100*time.Millisecond, 10*time.Minute)
@@ -120,6 +124,31 @@ func (c Config) checkWeights(p *problems) {
 	}
 }
 
+func (c Config) checkProxy(p *problems) {
+	const rule = `http://[user@]host[:port], https://..., "none", or "" for the environment's`
+	if c.Proxy == "" || c.Proxy == noProxy {
+		if c.ProxyPasswordFile != "" {
+			p.add("proxy", quote(c.Proxy), "given when proxy-password-file is", `for example proxy = "http://gateway@proxy.example.com:3128"`)
+		}
+		return
+	}
+	u, err := url.Parse(c.Proxy)
+	switch {
+	case err != nil:
+		p.add("proxy", quote("..."), rule, "it is not a URL") // it may hold a password
+	case checkProxy(u) != nil:
+		p.add("proxy", quote(redact(c.Proxy)), rule, checkProxy(u).Error())
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "":
+		p.add("proxy", quote(redact(c.Proxy)), rule, "a proxy has no path: take it off")
+	default:
+		if _, given := u.User.Password(); given {
+			p.add("proxy", quote(redact(c.Proxy)), rule, "put the password into proxy-password-file")
+		} else if (u.User.Username() == "") != (c.ProxyPasswordFile == "") {
+			p.add("proxy", quote(c.Proxy), "with a user when there is a proxy-password-file, and without when there is none", "")
+		}
+	}
+}
+
 // redact hides what somebody wrote as user, password or query into a URL.
 func redact(s string) string {
 	if u, err := url.Parse(s); err == nil {
@@ -134,6 +163,7 @@ func redact(s string) string {
 func (c Config) checkFiles(p *problems) {
 	for _, f := range []struct{ key, path string }{
 		{"password-file", c.PasswordFile}, {"ca-file", c.CAFile}, {"cert-file", c.CertFile}, {"key-file", c.KeyFile},
+		{"proxy-password-file", c.ProxyPasswordFile},
 	} {
 		if f.path == "" {
 			continue
@@ -152,6 +182,11 @@ func (c Config) checkFiles(p *problems) {
 	}
 	if len(*p) > 0 {
 		return
+	}
+	for i, name := range c.ALPN {
+		if name == "" || len(name) > 255 {
+			p.add(fmt.Sprintf("alpn[%d]", i), quote(name), "the name of a protocol", `most clouds that want one call it "mqtt"`)
+		}
 	}
 	if _, err := c.roots(); err != nil {
 		p.add("ca-file", quote(c.CAFile), "certificates in PEM", err.Error())

@@ -27,6 +27,11 @@ type Config struct {
 	CertFile     string `toml:"cert-file"` // PEM; with KeyFile, for clouds that ask for a client certificate
 	KeyFile      string `toml:"key-file"`
 
+	ALPN              []string  `toml:"alpn"`                // protocols that TLS asks for
+	Proxy             string    `toml:"proxy"`               // http://[user@]host[:port]; "" for the environment's, "none"
+	ProxyPasswordFile string    `toml:"proxy-password-file"` // of Proxy's user
+	RateLimit         conf.Size `toml:"rate-limit"`          // bytes a second, of all links together; 0 for none
+
 	KeepAlive      conf.Duration `toml:"keepalive"`
 	ConnectTimeout conf.Duration `toml:"connect-timeout"` // TCP, TLS and CONNACK together
 	AckTimeout     conf.Duration `toml:"ack-timeout"`     // least time before a PUBACK counts as late; grows with the round trip

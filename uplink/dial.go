@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -17,71 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tlsConfig reads the certificates. They are read again for each connection,
-// so that renewed ones are taken without a restart.
-func (c Config) tlsConfig(name string) (*tls.Config, error) {
-	roots, err := c.roots()
+// dial opens the connection below MQTT: TCP, perhaps through a proxy, TLS and
+// a WebSocket as e says.
+func (s *settings) dial(ctx context.Context, e endpoint) (net.Conn, error) {
+	p, err := s.way(e.host)
 	if err != nil {
-		return nil, err
+		return nil, fault(FaultProxy, fmt.Errorf("proxy: %w", err))
 	}
-	pair, err := c.pair()
+	var nc net.Conn
+	if p != nil {
+		nc, err = s.tunnel(ctx, p, e.host)
+	} else {
+		nc, err = s.tcp(ctx, e.host)
+	}
 	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name, RootCAs: roots, Certificates: pair}, nil
-}
-
-// roots returns nil for the system's.
-func (c Config) roots() (*x509.CertPool, error) {
-	if c.CAFile == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read ca-file: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca-file %s has no certificate in PEM", c.CAFile)
-	}
-	return pool, nil
-}
-
-func (c Config) pair() ([]tls.Certificate, error) {
-	if c.CertFile == "" {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("read cert-file and key-file: %w", err)
-	}
-	return []tls.Certificate{pair}, nil
-}
-
-// dial opens the connection below MQTT.
-func dial(ctx context.Context, c Config, e endpoint) (net.Conn, error) {
-	if e.lookup {
-		return nil, noAnswer(e.name, context.DeadlineExceeded)
-	}
-	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
-		Control: func(_, _ string, raw syscall.RawConn) error {
-			var err error
-			ms := int(max(c.KeepAlive.Std(), 5*time.Second) / time.Millisecond)
-			if cerr := raw.Control(func(fd uintptr) {
-				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
-			}); cerr != nil {
-				return cerr
-			}
-			return err
-		},
-	}
-	nc, err := d.DialContext(ctx, "tcp", e.host)
-	if err != nil {
-		return nil, dialFault(err, time.Now())
+		return nil, dialFault(err, s.now())
 	}
 	if e.tls {
-		if nc, err = c.secure(ctx, nc, e); err != nil {
+		if nc, err = s.secure(ctx, nc, e.name); err != nil {
 			return nil, err
 		}
 	}
@@ -91,17 +43,38 @@ func dial(ctx context.Context, c Config, e endpoint) (net.Conn, error) {
 	return nc, nil
 }
 
-// secure speaks TLS over nc. It closes nc when it fails.
-func (c Config) secure(ctx context.Context, nc net.Conn, e endpoint) (net.Conn, error) {
-	t, err := c.tlsConfig(e.name)
-	if err != nil {
-		nc.Close()
-		return nil, fault(FaultFiles, err)
+func (s *settings) tcp(ctx context.Context, host string) (net.Conn, error) {
+	d := net.Dialer{
+		Resolver:        s.cfg.resolver(),
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			ms := int(max(s.cfg.KeepAlive.Std(), 5*time.Second) / time.Millisecond)
+			if cerr := raw.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+			}); cerr != nil {
+				return cerr
+			}
+			return err
+		},
 	}
-	tc := tls.Client(nc, t)
+	nc, err := d.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	return s.meter.over(nc), nil
+}
+
+// secure speaks TLS over nc with a node whose certificate must be for name. It
+// closes nc when it fails.
+func (s *settings) secure(ctx context.Context, nc net.Conn, name string) (net.Conn, error) {
+	tc := tls.Client(nc, &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: name, NextProtos: s.cfg.ALPN, Time: s.now,
+		RootCAs: s.trust.roots, Certificates: s.trust.pair,
+	})
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, tlsFault(err, c, time.Now())
+		return nil, tlsFault(err, s.cfg, s.now())
 	}
 	return tc, nil
 }
@@ -111,12 +84,17 @@ func (c Config) password() ([]byte, error) {
 	if c.PasswordFile == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(c.PasswordFile)
+	b, err := firstLine(c.PasswordFile)
 	if err != nil {
 		return nil, fmt.Errorf("read password-file: %w", err)
 	}
+	return b, nil
+}
+
+func firstLine(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
 	b, _, _ = bytes.Cut(b, []byte("\n"))
-	return bytes.TrimSuffix(b, []byte("\r")), nil
+	return bytes.TrimSuffix(b, []byte("\r")), err
 }
 
 // limits are what the cloud said in its CONNACK [MQTT 5, 3.2.2.3].

@@ -25,6 +25,8 @@ const (
 	FaultTimedOut       Fault = "timeout"             // no TCP connection in time
 	FaultNoName         Fault = "dns"                 // the name is not resolved
 	FaultHandshake      Fault = "tls"                 // TLS fails for another reason than those below
+	FaultClock          Fault = "clock"               // the gateway's clock is not set, so no certificate is valid
+	FaultProxy          Fault = "proxy"               // the HTTP proxy cannot be reached, or refuses
 	FaultExpired        Fault = "certificate-expired" // the cloud's, or not yet valid by the gateway's clock
 	FaultUntrusted      Fault = "certificate-unknown" // the cloud's: unknown authority, or another name
 	FaultOwnCertificate Fault = "own-certificate"     // the gateway's is expired, unknown to the cloud, or missing
@@ -123,6 +125,9 @@ func silence(why error, lost bool) error {
 	return fault(FaultSilent, fmt.Errorf("%w; what is sent is taken and not answered: the node is stopped or hangs", why))
 }
 
+// written is a time before which this program did not exist.
+var written = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // dialFault puts the failure of TCP or TLS into words.
 func dialFault(err error, now time.Time) error {
 	var invalid x509.CertificateInvalidError
@@ -131,10 +136,14 @@ func dialFault(err error, now time.Time) error {
 	var verify *tls.CertificateVerificationError
 	var name *net.DNSError
 	switch {
+	case faultOf(err) == FaultProxy:
+		return err
 	case errors.As(err, &name):
-		return fault(FaultNoName, err)
+		return noAnswer(name.Name, err)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		if c := invalid.Cert; c != nil && now.Before(c.NotBefore) {
+		if now.Before(written) {
+			return fault(FaultClock, fmt.Errorf("the clock says %s, so no certificate is valid: it is not set; the link waits until the gateway has the time from the network (NTP) (%w)", date(now), err))
+		} else if c := invalid.Cert; c != nil && now.Before(c.NotBefore) {
 			return fault(FaultExpired, fmt.Errorf("the cloud's certificate is valid from %s on and the clock says %s: is the clock right? (%w)", date(c.NotBefore), date(now), err))
 		} else if c != nil {
 			return fault(FaultExpired, fmt.Errorf("the cloud's certificate has expired on %s: it must be renewed there (%w)", date(c.NotAfter), err))
@@ -237,6 +246,9 @@ func byReason(table map[byte]Fault, reason byte) Fault {
 func tlsFault(err error, c Config, now time.Time) error {
 	if ownCertificate(err) {
 		return connectFault(err, c, now)
+	}
+	if strings.Contains(err.Error(), "no application protocol") {
+		return fault(FaultHandshake, fmt.Errorf("the cloud does not speak the protocols %q; look at alpn (%w)", c.ALPN, err))
 	}
 	if marked := dialFault(err, now); marked != err {
 		return marked

@@ -122,7 +122,6 @@ func (l *link) run(ctx context.Context) {
 		err := l.role.serve(sctx, c)
 		leave()
 		why := context.Cause(sctx)
-		rolled := errors.Is(why, errRolled) || errors.Is(why, errHome)
 		retire(nil)
 		l.disconnected()
 		if over = l.leaving.Swap(nil); err == errReturning {
@@ -134,7 +133,7 @@ func (l *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if rolled {
+		if errors.Is(why, errRolled) || errors.Is(why, errHome) {
 			l.last = ""
 			l.detour.end()
 			l.sent.Store(false)
@@ -285,10 +284,10 @@ func (l *link) choose(set *settings, tried []bool) (e int, wait time.Duration) {
 func (l *link) try(ctx context.Context, set *settings, e endpoint, within time.Duration) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	if e.lookup {
+	if e.lookup && set.index(e.url) >= 0 { // where a redirection leads is not in the list
 		return nil, l.up.names.await(ctx, e)
 	}
-	nc, err := dial(ctx, set.cfg, e)
+	nc, err := set.dial(ctx, e)
 	if err != nil {
 		return nil, err
 	}

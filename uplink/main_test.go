@@ -9,8 +9,13 @@ import (
 	"time"
 )
 
-// TestMain fails when the tests leave goroutines of this package behind.
+// TestMain fails when the tests leave goroutines of this package behind. The
+// environment has a proxy for all but the tests' own names and loopback.
 func TestMain(m *testing.M) {
+	os.Setenv("HTTPS_PROXY", "http://me:word@proxy.example.com:3128")
+	os.Setenv("NO_PROXY", ".test,.invalid,no..such..name,nowhere,255.255.255.255")
+	os.Unsetenv("https_proxy")
+	os.Unsetenv("no_proxy")
 	code := m.Run()
 	if code == 0 {
 		if left := leaked(); left != "" {

@@ -139,8 +139,13 @@ func (u *Uplink) move(set *settings) {
 	u.expand(set) // DNS may have answered since set was read
 	u.install(set)
 	u.mu.Unlock()
+	u.wantRoll(errRolled)
+}
+
+// wantRoll asks for the links to connect anew.
+func (u *Uplink) wantRoll(why error) {
 	select {
-	case u.rolls <- struct{}{}:
+	case u.rolls <- why:
 	default:
 	}
 }
@@ -161,47 +166,71 @@ func (u *Uplink) install(set *settings) {
 	}
 }
 
-const rollWait = 10 * time.Second // for a link to be up again, before the next one goes
-
-// roll makes the links connect anew, one after the other, when move asks.
+// roll makes the links connect anew, one after the other, when wantRoll asks.
 func (u *Uplink) roll(ctx context.Context) {
 	for {
+		var why error
 		select {
 		case <-ctx.Done():
 			return
-		case <-u.rolls:
+		case why = <-u.rolls:
 		}
-		for _, l := range u.links {
-			l.rollTo(ctx)
+		for i, l := range u.links {
+			if l.rollTo(ctx, why) || why != errRenewed || i == len(u.links)-1 {
+				continue
+			}
+			u.log.Warn("a link does not connect with the new certificates; the others keep their connections", "link", l.id, "err", l.stats().Cause)
+			if !u.waitFor(ctx, l) {
+				break
+			}
 		}
 	}
 }
 
-// rollTo ends the link's connection after its in-flight messages, and waits
-// for the next one. A link without one takes the new settings by itself.
-func (l *link) rollTo(ctx context.Context) {
-	l.mu.Lock()
-	before, retire := l.attempts, l.retire
-	l.mu.Unlock()
-	if retire == nil {
-		return
+// waitFor returns whether l has a connection again; false when ctx ends or
+// there is another reason to roll.
+func (u *Uplink) waitFor(ctx context.Context, l *link) bool {
+	for ctx.Err() == nil && len(u.rolls) == 0 {
+		l.mu.Lock()
+		up := l.retire != nil
+		l.mu.Unlock()
+		if up {
+			return true
+		}
+		sleep(ctx, 100*time.Millisecond, nil)
 	}
+	return false
+}
+
+// rollTo ends the link's connection after its in-flight messages, and waits
+// for the next one; it returns whether that came. A link without a connection
+// takes the new settings by itself.
+func (l *link) rollTo(ctx context.Context, why error) bool {
 	select {
 	case l.up.turn <- struct{}{}:
 		defer func() { <-l.up.turn }()
 	case <-ctx.Done():
-		return
+		return false
 	}
-	retire(errRolled)
-	for until := time.Now().Add(rollWait); time.Now().Before(until) && ctx.Err() == nil; {
+	l.mu.Lock()
+	before, retire := l.attempts, l.retire
+	l.mu.Unlock()
+	if retire == nil {
+		return true
+	}
+	retire(why)
+	c := l.config()
+	most := c.DrainTimeout.Std() + c.ConnectTimeout.Std() + time.Second
+	for until := time.Now().Add(most); time.Now().Before(until) && ctx.Err() == nil; {
 		l.mu.Lock()
 		now := l.attempts
 		l.mu.Unlock()
 		if now > before {
-			return
+			return true
 		}
 		sleep(ctx, 20*time.Millisecond, nil)
 	}
+	return false
 }
 
 // sameConnection says whether a and b differ in nothing that a connection is

@@ -28,6 +28,7 @@ type upward struct {
 
 	form   form
 	packet int // the cloud's Maximum Packet Size, 0 for none
+	meter  *meter
 
 	queue []*spool.Entry // taken, not sent; queue[head:]
 	head  int
@@ -66,7 +67,7 @@ func (u *upward) begin(w *wire, l limits) {
 	if c.LoopGuard {
 		u.form.gateway = u.link.up.gateway
 	}
-	u.packet = l.packet
+	u.packet, u.meter = l.packet, u.link.up.settings.Load().meter
 	u.shared = u.link.up.routes.Load().classes() > 1
 	if u.shared {
 		u.link.up.spool.Window(u.link.index, u.win.max)
@@ -116,6 +117,13 @@ func (u *upward) serve(ctx context.Context, c *client) error {
 func (u *upward) step(ctx context.Context, c *client) error {
 	u.link.signal.Store(false)
 	room, bytes := u.win.room()
+	if u.meter != nil && room > 0 {
+		if wait := u.meter.wait(); wait > 0 {
+			sleep(ctx, wait, c.Done())
+			return nil
+		}
+		bytes = min(bytes, u.meter.piece)
+	}
 	if room > 0 && u.head == len(u.queue) {
 		u.queue, u.head = u.link.up.spool.Take(u.link.index, u.queue[:0], room, bytes), 0
 	}

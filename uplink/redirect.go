@@ -113,6 +113,19 @@ func (d *detour) pop() (to endpoint, ok bool) {
 	return to, true
 }
 
+// listed returns the endpoint of the list that to is, by an address that DNS
+// gave, or to itself.
+func (d *detour) listed(set *settings, to endpoint) endpoint {
+	_, port, _ := net.SplitHostPort(to.host)
+	for _, e := range set.endpoints {
+		_, p, _ := net.SplitHostPort(e.host)
+		if e.name == to.name && p == port && e.tls == to.tls && e.path == to.path && !slices.Contains(d.senders, e.host) {
+			return e
+		}
+	}
+	return to
+}
+
 // stay has retire called when the link has been where the way led for long
 // enough, unless cancel is called before.
 func (d *detour) stay(retire context.CancelCauseFunc) (cancel func()) {
@@ -127,7 +140,8 @@ func (d *detour) stay(retire context.CancelCauseFunc) (cancel func()) {
 // reached the way that from is, and never with less than that: what came over
 // TLS does not lead out of it.
 func refer(text string, from endpoint) (endpoint, error) {
-	home, err := url.Parse(from.url)
+	base, _, _ := strings.Cut(from.url, " ") // without the address
+	home, err := url.Parse(base)
 	if err != nil {
 		return endpoint{}, err
 	}
@@ -236,6 +250,7 @@ func (l *link) divert(e endpoint, err error) {
 // follow tries a server that the link was sent to. Nil: it was not reached, or
 // sends the link on.
 func (l *link) follow(ctx context.Context, set *settings, to endpoint) *client {
+	to = l.detour.listed(set, to)
 	l.up.settle(l, set, to)
 	l.set(Connecting, "")
 	c, err := l.try(ctx, set, to, min(set.cfg.ConnectTimeout.Std(), max(firstTry, 6*time.Duration(l.mean.Load()))))

@@ -155,7 +155,7 @@ func (u *Uplink) resolveOnce(ctx context.Context, set *settings) {
 			continue
 		}
 		wg.Go(func() {
-			answer, err := lookupPatiently(ctx, r, e)
+			answer, err := lookupPatiently(ctx, r, e, set.way)
 			if u.names.note(e, answer, err) {
 				u.relist()
 			}
@@ -201,10 +201,10 @@ func (c Config) resolver() *net.Resolver {
 	}}
 }
 
-func lookupPatiently(ctx context.Context, r *net.Resolver, e endpoint) (all []endpoint, err error) {
+func lookupPatiently(ctx context.Context, r *net.Resolver, e endpoint, w way) (all []endpoint, err error) {
 	for _, within := range lookupTimes {
 		ctx, cancel := context.WithTimeout(ctx, within)
-		all, err = lookup(ctx, r, e)
+		all, err = lookup(ctx, r, e, w)
 		late := ctx.Err() != nil
 		cancel()
 		if err == nil {
@@ -218,8 +218,8 @@ func lookupPatiently(ctx context.Context, r *net.Resolver, e endpoint) (all []en
 }
 
 // lookup asks DNS for the endpoints behind e, in an order that does not depend
-// on the answer's.
-func lookup(ctx context.Context, r *net.Resolver, e endpoint) ([]endpoint, error) {
+// on the answer's. Hosts that w reaches through a proxy stay names.
+func lookup(ctx context.Context, r *net.Resolver, e endpoint, w way) ([]endpoint, error) {
 	if !e.srv {
 		_, port, _ := net.SplitHostPort(e.host)
 		return addresses(ctx, r, e, e.name, port)
@@ -245,7 +245,13 @@ func lookup(ctx context.Context, r *net.Resolver, e endpoint) ([]endpoint, error
 		to := e
 		scheme, _, _ := strings.Cut(e.url, "+srv://")
 		to.url = scheme + "://" + net.JoinHostPort(host, port)
+		to.host = net.JoinHostPort(host, port)
 		to.srv, to.priority, to.weight = false, int(record.Priority), int(record.Weight)+1
+		if !w.straight(to.host) {
+			to.lookup = false
+			all = append(all, to)
+			continue
+		}
 		found, lerr := addresses(ctx, r, to, host, port)
 		if lerr != nil {
 			err = lerr // the others will do

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"tidegate/internal/conf"
@@ -302,7 +303,7 @@ func TestLookup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := lookup(t.Context(), r, e)
+		all, err := lookup(t.Context(), r, e, Config{Proxy: noProxy}.way())
 		got := ""
 		if err != nil {
 			got = noAnswer(e.name, err).Error()
@@ -314,7 +315,7 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", url, got, want)
 		}
 	}
-	many, err := lookup(t.Context(), r, endpoint{url: "mqtt://many.test", host: "many.test:1883", name: "many.test"})
+	many, err := lookup(t.Context(), r, endpoint{url: "mqtt://many.test", host: "many.test:1883", name: "many.test"}, Config{Proxy: noProxy}.way())
 	if err != nil || len(many) != mostAddresses {
 		t.Errorf("got %d endpoints of a name with 100 addresses, %v, want %d", len(many), err, mostAddresses)
 	}
@@ -384,5 +385,29 @@ func TestLookupsEnd(t *testing.T) {
 	cancel()
 	if err := newNames().await(ctx, endpoint{name: "x"}); err == nil || !strings.Contains(err.Error(), "nobody answers") {
 		t.Errorf("got %v, want that nobody answers", err)
+	}
+}
+
+// A node found by DNS sends the link to a server by name, whether the list has
+// it or not.
+func TestRedirectionByName(t *testing.T) {
+	for _, listed := range []bool{false, true} {
+		a, b := newCloud(t), newCloud(t).start()
+		_, port, _ := net.SplitHostPort(b.ln.Addr().String())
+		to := "b.test:" + port
+		a.connack = func(int, *packets.Connect) *packets.Connack {
+			return &packets.Connack{ReasonCode: 0x9C, Properties: &packets.Properties{ServerReference: to}}
+		}
+		a.start()
+		_, from, _ := net.SplitHostPort(a.ln.Addr().String())
+		dns := newNameServer(t)
+		dns.a["a.test"], dns.a["b.test"] = []string{"127.0.0.1"}, []string{"127.0.0.1"}
+		cfg, want := named(dns, "mqtt://a.test:"+from), "mqtt://"+to
+		if cfg.RedirectTo = []string{"b.test"}; listed {
+			cfg.Endpoints, want = append(cfg.Endpoints, want), want+" (127.0.0.1)"
+		}
+		u, stop := begin(t, cfg, Options{})
+		eventually(t, "the link is where it was sent", func() bool { s := state(u, 0); return s.State == Connected && s.Endpoint == want })
+		stop()
 	}
 }

@@ -134,7 +134,7 @@ func (u *Uplink) positions(set *settings) (at []int, free []bool) {
 func look(ctx context.Context, set *settings, e int) error {
 	ctx, cancel := context.WithTimeout(ctx, set.cfg.ConnectTimeout.Std())
 	defer cancel()
-	conn, err := dial(ctx, set.cfg, set.endpoints[e])
+	conn, err := set.dial(ctx, set.endpoints[e])
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (u *Uplink) bringHome(ctx context.Context, set *settings, l *link, from str
 	}
 	defer func() { <-u.turn }()
 	dctx, cancel := context.WithTimeout(ctx, set.cfg.ConnectTimeout.Std())
-	conn, err := dial(dctx, set.cfg, to)
+	conn, err := set.dial(dctx, to)
 	cancel()
 	if err != nil {
 		u.home.failed(to.url)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tidegate/internal/wear"
 	"tidegate/uplink/spool"
@@ -38,6 +39,8 @@ type Options struct {
 	Settled func()                     // ends a batch of Deliver calls and of settled tickets; may be nil
 	Version string                     // of the program, for the status topic
 	Checker []string                   // command that checks a spool file, without the file's name
+
+	now func() time.Time // the wall clock, which may not be set; nil for the system's
 }
 
 // Uplink carries messages to one cloud, and from it.
@@ -55,7 +58,7 @@ type Uplink struct {
 	outages  outages
 	presence *presence
 	canary   *canary
-	rolls    chan struct{} // one slot: the links have old settings
+	rolls    chan error    // one slot: why the links have old settings
 	turn     chan struct{} // one slot: a link moves though its connection is well
 	home     *homeward
 	names    *names
@@ -71,6 +74,11 @@ type settings struct {
 	endpoints []endpoint // as DNS says
 	orders    [][]int    // by link
 	own       topics
+
+	trust *trust
+	way   way
+	meter *meter // nil without rate-limit
+	now   func() time.Time
 }
 
 // index returns the endpoint with a URL, -1 for none.
@@ -103,11 +111,18 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	u := &Uplink{
-		rolls: make(chan struct{}, 1), turn: make(chan struct{}, 1), home: newHomeward(), names: newNames(), seed: rand.Uint64(),
+		rolls: make(chan error, 1), turn: make(chan struct{}, 1), home: newHomeward(), names: newNames(), seed: rand.Uint64(),
 		opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name),
 	}
 	u.presence, u.canary = &presence{up: u, reason: "started"}, newCanary(u)
-	u.settings.Store(u.read(cfg))
+	if opt.now == nil {
+		u.opt.now = time.Now
+	}
+	set, err := u.read(cfg)
+	if err != nil {
+		return nil, err
+	}
+	u.settings.Store(set)
 	u.routes.Store(newRoutes(cfg, nil))
 	sp, err := spool.New(cfg.Spool, spool.Options{
 		Dir: filepath.Join(opt.Dir, "uplink-"+cfg.Name), Links: cfg.Links, Epoch: opt.Epoch, Log: u.log, Budget: opt.Budget, Checker: opt.Checker,
@@ -187,18 +202,23 @@ func check(cfg Config) error {
 	return errors.Join(errs...)
 }
 
-func (u *Uplink) read(cfg Config) *settings {
-	s := &settings{cfg: cfg, own: cfg.topics(u.gateway)}
+func (u *Uplink) read(cfg Config) (*settings, error) {
+	s := &settings{cfg: cfg, own: cfg.topics(u.gateway), way: cfg.way(), meter: newMeter(int64(cfg.RateLimit)), now: u.opt.now}
+	var err error
+	if s.trust, err = cfg.trust(); err != nil {
+		return nil, err
+	}
 	for i, text := range cfg.Endpoints {
 		e, err := parseEndpoint(text)
 		if err != nil {
 			continue // Check has refused it
 		}
 		e.entry = i
+		e.lookup = e.lookup && (e.srv || s.way.straight(e.host)) // a proxy finds hosts by itself
 		s.listed = append(s.listed, e)
 	}
 	u.expand(s)
-	return s
+	return s, nil
 }
 
 // expand lists the endpoints as DNS says, and each link's order of them.
@@ -231,6 +251,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	wg.Go(func() { u.goHome(ctx) })
 	wg.Go(func() { u.resolve(ctx) })
 	wg.Go(func() { u.canary.fly(ctx) })
+	wg.Go(func() { u.watchFiles(ctx) })
 	wg.Wait()
 	release()
 	if err := <-spooled; err != nil {
@@ -293,7 +314,11 @@ func (u *Uplink) Reload(cfg Config) error {
 		u.mu.Unlock()
 		return nil
 	}
-	u.move(u.read(cfg))
+	set, err := u.read(cfg)
+	if err != nil {
+		return err
+	}
+	u.move(set)
 	u.names.ask()
 	return nil
 }

@@ -230,7 +230,8 @@ func TestWebSocketShowsItsSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := dial(t.Context(), DefaultConfig(), e)
+	set := &settings{cfg: DefaultConfig(), way: Config{Proxy: noProxy}.way(), now: time.Now}
+	nc, err := set.dial(t.Context(), e)
 	if err != nil {
 		t.Fatal(err)
 	}

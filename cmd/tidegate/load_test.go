@@ -73,6 +73,7 @@ func TestSampleUplinkIsTheDefaults(t *testing.T) {
 	}
 	got, want := c.Uplink[0], uplink.DefaultConfig()
 	got.Endpoints, got.User, got.PasswordFile, got.CAFile, got.CertFile, got.KeyFile = nil, "", "", "", "", ""
+	got.ALPN, got.Proxy, got.ProxyPasswordFile = nil, "", ""
 	got.Up, got.Down = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
