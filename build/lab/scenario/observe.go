@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,9 +26,9 @@ type signs struct {
 	mu    sync.Mutex // guards what follows
 	rest  []byte
 	mark  time.Time
-	first time.Time // of a link's trouble since the mark; zero for none
-	what  string    // the line
-	lost  int       // connections of up links, in all
+	first time.Time      // of a link's trouble since the mark; zero for none
+	what  string         // the line
+	lost  map[string]int // connections of up links, in all, by fault
 }
 
 // Write takes the gateway's log.
@@ -51,11 +54,24 @@ func (s *signs) line(line string) {
 		return
 	}
 	if strings.Contains(line, `msg="link lost"`) && strings.Contains(line, "-u") {
-		s.lost++
+		if s.lost == nil {
+			s.lost = map[string]int{}
+		}
+		s.lost[faultOf(line)]++
 	}
 	if !strings.Contains(line, `msg="link up"`) {
 		s.trouble(line)
 	}
+}
+
+// faultOf is what the gateway took the trouble for.
+func faultOf(line string) string {
+	_, rest, _ := strings.Cut(line, " fault=")
+	fault, _, _ := strings.Cut(rest, " ")
+	if fault == "" {
+		return "lost"
+	}
+	return fault
 }
 
 func (s *signs) trouble(what string) {
@@ -81,10 +97,16 @@ func (s *signs) detected() (after time.Duration, what string, ok bool) {
 	return s.first.Sub(s.mark), s.what, true
 }
 
-func (s *signs) losses() int {
+// losses returns how many connections of up links were lost, and for what.
+func (s *signs) losses() (n int, faults string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lost
+	var all []string
+	for _, fault := range slices.Sorted(maps.Keys(s.lost)) {
+		n += s.lost[fault]
+		all = append(all, fmt.Sprint(s.lost[fault], " ", fault))
+	}
+	return n, strings.Join(all, ", ")
 }
 
 // see takes the status of the links.

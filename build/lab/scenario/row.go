@@ -19,9 +19,9 @@ type Row struct {
 
 	Published, Lost, Duplicates, Disorder uint64
 
-	Reconnects int   // of up links
-	Memory     int64 // peak of anonymous resident memory, bytes
-	Written    int64 // to the storage layer, bytes
+	Losses  string // connections of up links that were lost, and what the gateway took that for
+	Memory  int64  // peak of anonymous resident memory, bytes
+	Written int64  // to the storage layer, bytes
 
 	NotApplicable string   // why there is nothing to see
 	Notes         []string // what there is to say besides
@@ -45,12 +45,12 @@ func (r Row) Why() string {
 
 var columns = []string{
 	"scenario", "cloud", "detect", "recover", "drained", "silence",
-	"messages", "lost", "dup", "disorder", "reconnects", "memory", "written", "verdict",
+	"messages", "lost", "dup", "disorder", "links lost", "memory", "written", "verdict",
 }
 
 // widths are of the columns but the last, so that rows printed one by one line
 // up.
-var widths = []int{27, 9, 8, 8, 8, 8, 8, 4, 4, 8, 10, 8, 8}
+var widths = []int{27, 9, 8, 8, 8, 8, 8, 4, 4, 8, 12, 8, 8}
 
 // Header prints the head of a table in Markdown.
 func Header(w io.Writer) {
@@ -80,7 +80,7 @@ func (r Row) Print(w io.Writer) {
 	line(w, []string{
 		r.Scenario, r.Cloud, span(r.Detect), span(r.Recover), span(r.Drained), span(r.Silence),
 		fmt.Sprint(r.Published), fmt.Sprint(r.Lost), fmt.Sprint(r.Duplicates), fmt.Sprint(r.Disorder),
-		fmt.Sprint(r.Reconnects), megabytes(r.Memory), megabytes(r.Written), verdict,
+		r.Losses, megabytes(r.Memory), megabytes(r.Written), verdict,
 	})
 }
 

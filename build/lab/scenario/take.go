@@ -356,7 +356,7 @@ func (t *take) settle(ctx context.Context) error {
 	t.arrive(ctx)
 	r := t.account.consumer.Report()
 	t.row.Published, t.row.Lost, t.row.Duplicates, t.row.Disorder = r.Published, r.Lost, r.Duplicates, r.Disorder
-	t.row.Reconnects = t.signs.losses()
+	_, t.row.Losses = t.signs.losses()
 	t.row.Memory, t.row.Written = t.meter.totals()
 	if r.Acked == 0 {
 		t.broken("nothing was acknowledged")
@@ -400,7 +400,8 @@ func (t *take) arrive(ctx context.Context) {
 // again when the account's connection is lost comes on top.
 func (t *take) mostDuplicates() uint64 {
 	const cursorBytes, prefetch = 2 << 20, 20
-	most := t.signs.losses()*flight + int(t.fleet.Stats().Resent) + int(t.account.returns())*prefetch
+	lost, _ := t.signs.losses()
+	most := lost*flight + int(t.fleet.Stats().Resent) + int(t.account.returns())*prefetch
 	most += t.kills * links * flight
 	if t.scenario.Draining {
 		most += t.kills * cursorBytes / size
