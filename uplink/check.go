@@ -49,6 +49,8 @@ func (c Config) Check() []conf.Problem {
 		p.add("placement", quote(c.Placement), strings.Join(placements, ", "), "")
 	}
 	c.checkWeights(&p)
+	p.within("pause-after", int64(c.PauseAfter), 1, 1_000_000)
+	p.lasting("pause-for", c.PauseFor, time.Second, 24*time.Hour)
 	c.checkRedirect(&p)
 	c.checkOwn(&p)
 	c.checkRoutes(&p)

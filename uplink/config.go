@@ -47,6 +47,9 @@ type Config struct {
 
 	WaitForDevices conf.Duration `toml:"wait-for-devices"` // after a start, for the one that a command is for
 
+	PauseAfter int           `toml:"pause-after"` // refusals in a row, then an up route is paused
+	PauseFor   conf.Duration `toml:"pause-for"`   // most time until a paused route, or a topic that is refused for now, tries again
+
 	Placement     string        `toml:"placement"`      // round-robin, random, sticky, weighted
 	Weights       []int         `toml:"weights"`        // for weighted, one per entry of endpoints; none: all alike
 	RedirectTo    []string      `toml:"redirect-to"`    // where a node may send links, besides the hosts of Endpoints: hosts, *.domain, networks
@@ -131,7 +134,7 @@ func DefaultConfig() Config {
 		DrainTimeout:   conf.Duration(2 * time.Second),
 		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20, DownInFlight: 1024,
 		WaitForDevices: conf.Duration(10 * time.Second),
-		Placement:      RoundRobin, Weights: []int{}, RedirectTo: []string{}, RedirectFor: conf.Duration(time.Hour), Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
+		Placement:      RoundRobin, Weights: []int{}, PauseAfter: 10, PauseFor: conf.Duration(time.Minute), RedirectTo: []string{}, RedirectFor: conf.Duration(time.Hour), Cluster: true, SessionExpiry: conf.Duration(24 * time.Hour), LoopGuard: true,
 		Prefix: DefaultPrefix, Status: true, OfflineAfter: conf.Duration(30 * time.Second),
 		Canary: true, CanaryEvery: conf.Duration(10 * time.Second),
 		Spool: spool.DefaultConfig(),

@@ -184,15 +184,38 @@
 //
 // # Refusals
 //
-// PUBACK 0x80, 0x83, 0x97 and others that may change: the link waits until
-// everything in flight is answered, pauses, sends the refused messages again in
-// order, and opens its window slowly. Messages of the same topic that were
-// already in flight may have overtaken the refused one by then. 0x87, 0x90,
-// 0x95 and 0x99, and what exceeds the cloud's Maximum Packet Size: the spool
-// keeps the message among the dead letters and the stream goes on.
+// PUBACK 0x87, 0x90, 0x95 and 0x99, and what exceeds the cloud's Maximum Packet
+// Size: the spool keeps the message among the dead letters and the stream goes
+// on. 0x80, 0x83, 0x97 and others that may change: the message waits and tries
+// again, longer each time up to pause-for; later ones of its topic wait behind
+// it in the spool, other topics go on. Those of the topic that were already in
+// flight may have overtaken it by then.
+//
+// Either kind, pause-after times in a row without an acknowledgement in between,
+// pauses the up route: a mistake in the cloud's permissions does not empty the
+// spool into the dead letters. The route's messages stay in the spool, in order,
+// while other routes of the same stream go on; now and then one may try, of
+// another topic each time, and an acknowledgement of any opens the route.
+//
+//	open -- pause-after refusals in a row --> paused --> one tries --+
+//	  ^                                         ^                    |
+//	  |                                         +----- refused ------+
+//	  +------------------ acknowledged ------------------------------+
+//
+// # Redirections
+//
+// 0x9C Use Another Server and 0x9D Server Moved, in CONNACK or DISCONNECT, take
+// the link to the first server of the Server Reference that can be reached: a
+// host of endpoints or redirect-to, by the same scheme, never without TLS when
+// the sender had it, three in a row at most. It stays for redirect-for, after
+// 0x9D until that connection ends, then goes back to the list. The sender is
+// avoided for redirect-for. Without a server to go to the link goes on through
+// the list. What was in flight is sent again as after any loss; what the node
+// acknowledged before it left is read first. (No broker at hand sends these:
+// tried against a scripted server.)
 //
 // # Caveats
 //
 // MQTT 5 only, over TCP, TLS and WebSocket. QoS 2 crosses as QoS 1
-// with the message's id. Server Reference comes later.
+// with the message's id.
 package uplink

@@ -34,9 +34,7 @@ type upward struct {
 	head  int
 	loose []*spool.Entry // QoS 0, encoded and not yet written
 	buf   []byte
-	pause time.Duration // before what was refused is sent again
-
-	refusedAt time.Time
+	held  holds
 
 	goodbye func() // waits until the link's other direction is ready to leave; may be nil
 
@@ -72,7 +70,6 @@ func (u *upward) begin(w *wire, l limits) {
 	if u.shared {
 		u.link.up.spool.Window(u.link.index, u.win.max)
 	}
-	u.pause = 0
 	if l.qos == 0 {
 		u.link.log.Warn("the cloud takes QoS 0 only: nothing it gets is acknowledged")
 	}
@@ -116,6 +113,7 @@ func (u *upward) serve(ctx context.Context, c *client) error {
 // step sends what there is room for, or waits.
 func (u *upward) step(ctx context.Context, c *client) error {
 	u.link.signal.Store(false)
+	again := u.sort()
 	room, bytes := u.win.room()
 	if u.meter != nil && room > 0 {
 		if wait := u.meter.wait(); wait > 0 {
@@ -130,17 +128,11 @@ func (u *upward) step(ctx context.Context, c *client) error {
 	if room > 0 && u.head < len(u.queue) {
 		return u.send(c, room, bytes)
 	}
-	if room == 0 {
-		if count, refused := u.win.state(); count == 0 && refused > 0 {
-			u.again(ctx, c)
-			return nil
-		}
-	}
 	u.wantRoom.Store(room == 0 || u.shared)
-	if again, _ := u.win.room(); room == 0 && again > 0 {
+	if now, _ := u.win.room(); room == 0 && now > 0 {
 		return nil
 	}
-	u.link.park(ctx, c.Done(), 0)
+	u.link.park(ctx, c.Done(), again)
 	u.wantRoom.Store(false)
 	return nil
 }
@@ -149,16 +141,21 @@ func (u *upward) step(ctx context.Context, c *client) error {
 func (u *upward) send(c *client, room, bytes int) error {
 	w := c.wire
 	now := w.clock()
+	asks := !u.quiet()
+	defer u.guard()
 	for first := true; u.head < len(u.queue) && room > 0 && (bytes > 0 || first); first = false {
 		e := u.queue[u.head]
 		_, expires := e.ExpiryLeft()
 		size := u.form.size(e, expires).total
 		u.queue[u.head] = nil
 		u.head++
+		if asks && !u.may(e) {
+			u.held.back = append(u.held.back, e)
+			continue
+		}
 		if u.packet > 0 && size > u.packet || size > 268_435_460 {
-			u.refused.Add(1)
-			u.link.up.spool.Refuse(e, 0x95)
-			u.link.up.settledNow()
+			u.dispose(e, 0x95, time.Now())
+			asks = true
 			continue
 		}
 		id := uint16(0)
@@ -201,30 +198,6 @@ func (u *upward) write(w *wire) error {
 	return nil
 }
 
-// again waits, longer each time, then puts what the cloud refused for now in
-// front of the queue.
-func (u *upward) again(ctx context.Context, c *client) {
-	most := u.link.config().ReconnectMax.Std()
-	if time.Since(u.refusedAt) > 2*most+stableSpell {
-		u.pause = 0
-	}
-	u.pause = min(max(2*u.pause, backoffBase), most)
-	u.refusedAt = time.Now()
-	for until := time.Now().Add(jitter(u.pause)); ; {
-		left := time.Until(until)
-		if left <= 0 || ctx.Err() != nil {
-			break
-		}
-		select {
-		case <-c.Done():
-			return
-		default:
-			u.link.park(ctx, c.Done(), left)
-		}
-	}
-	u.takeBack()
-}
-
 // takeBack puts what is in flight in front of the queue, in the order of
 // sending. No PUBACK may come any more.
 func (u *upward) takeBack() {
@@ -263,7 +236,7 @@ func (u *upward) drain(ctx context.Context, c *client, most time.Duration) bool 
 	u.draining.Store(true)
 	defer u.draining.Store(false)
 	for until := time.Now().Add(most); ; {
-		count, _ := u.win.state()
+		count := u.win.waiting()
 		left := time.Until(until)
 		if count == 0 || left <= 0 || ctx.Err() != nil {
 			return count == 0
@@ -280,7 +253,7 @@ func (u *upward) drain(ctx context.Context, c *client, most time.Duration) bool 
 
 // puback takes an acknowledgement [MQTT 5, 3.4].
 func (u *upward) puback(id uint16, reason byte) error {
-	e, sent := u.win.answered(id, retry(reason))
+	e, sent := u.win.answered(id, reason >= 0x80 && retry(reason))
 	if e == nil {
 		u.unknown.Add(1)
 		return nil
@@ -290,12 +263,13 @@ func (u *upward) puback(id uint16, reason byte) error {
 	case reason < 0x80:
 		u.acked.Add(1)
 		u.trip.add(time.Duration(u.wire.now - sent))
+		u.good(e)
 		u.link.up.spool.Ack(e)
-	case retry(reason):
-		u.retried.Add(1)
 	default:
-		u.refused.Add(1)
-		u.link.up.spool.Refuse(e, reason)
+		if retry(reason) {
+			u.retried.Add(1)
+		}
+		u.held.answered(answer{e: e, reason: reason})
 	}
 	return nil
 }
@@ -321,11 +295,11 @@ func (u *upward) idle() {
 	u.settled = false
 	u.shareTrip()
 	u.link.up.settledNow()
-	count, refused := u.win.state()
-	if count == 0 && refused > 0 {
+	if u.held.news.Load() {
 		u.link.notify()
 		return
 	}
+	count := u.win.waiting()
 	if !u.wantRoom.Load() && !u.draining.Load() {
 		return
 	}

@@ -39,6 +39,7 @@ type upRoute struct {
 	clear bool
 	class spool.Class
 	count *atomic.Int64 // messages
+	cloud string        // the filter of what it carries, in the cloud
 }
 
 type downRoute struct {
@@ -84,7 +85,7 @@ func newRoutes(c Config, old *routes) *routes {
 		return counts[key]
 	}
 	for _, u := range c.Up {
-		r.up = append(r.up, &upRoute{u.Filter, remap{u.Strip, u.Add}, capQoS(u.QoS), u.Retain == "clear", classes[u.Class], count("up " + u.Filter)})
+		r.up = append(r.up, &upRoute{u.Filter, remap{u.Strip, u.Add}, capQoS(u.QoS), u.Retain == "clear", classes[u.Class], count("up " + u.Filter), remap{u.Strip, u.Add}.filter(u.Filter)})
 	}
 	for _, d := range c.Down {
 		r.down = append(r.down, &downRoute{d.Filter, remap{d.Strip, d.Add}, capQoS(d.QoS), d.Retain == "clear", count("down " + d.Filter)})

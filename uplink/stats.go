@@ -79,6 +79,13 @@ type RouteStats struct {
 	Filter   string
 	Messages int64
 	Drops    []spool.DropStats // of an up route, by cause
+
+	Refusals int64     // by the cloud, for good or for now; of an up route, as what follows
+	Row      int       // of those, without an acknowledgement in between
+	Paused   bool      // too many in a row: its messages are kept, and one tries now and then
+	Since    time.Time // of the pause
+	Held     int       // topics whose messages are kept because the cloud refuses them for now
+	Cause    string    // of pause or holding back, in words
 }
 
 // Stats returns the present numbers.
@@ -103,7 +110,9 @@ func (u *Uplink) Stats() Stats {
 	s.Status, s.Canary = u.presence.stats(), u.canary.stats()
 	r := u.routes.Load()
 	for _, up := range r.up {
-		s.Routes = append(s.Routes, RouteStats{Filter: up.filter, Messages: up.count.Load(), Drops: dropsOf(up.filter, s.Spool.Drops)})
+		rs := RouteStats{Filter: up.filter, Messages: up.count.Load(), Drops: dropsOf(up.filter, s.Spool.Drops)}
+		u.gates.stats(&rs)
+		s.Routes = append(s.Routes, rs)
 	}
 	for _, down := range r.down {
 		s.Routes = append(s.Routes, RouteStats{Down: true, Filter: down.filter, Messages: down.count.Load()})
@@ -112,7 +121,7 @@ func (u *Uplink) Stats() Stats {
 }
 
 func (u *upward) stats(s *LinkStats) {
-	s.InFlight, _ = u.win.state()
+	s.InFlight = u.win.waiting()
 	s.Sent, s.Acked, s.Resent = u.sent.Load(), u.acked.Load(), u.resent.Load()
 	s.Retried, s.Refused, s.Unknown = u.retried.Load(), u.refused.Load(), u.unknown.Load()
 }

@@ -21,7 +21,8 @@ func TestTakeBackKeepsOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
-	u := &upward{form: form{qos: 1}}
+	u := &upward{link: &link{up: &Uplink{}}, form: form{qos: 1}}
+	u.link.up.routes.Store(&routes{})
 	u.win.reset(16, 1<<20)
 	var want []uint64
 	for n := range uint64(8) {

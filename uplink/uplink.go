@@ -53,6 +53,7 @@ type Uplink struct {
 
 	settings atomic.Pointer[settings]
 	routes   atomic.Pointer[routes]
+	gates    gates
 	noRoute  atomic.Int64
 	looped   atomic.Int64
 	outages  outages
@@ -124,6 +125,7 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 	}
 	u.settings.Store(set)
 	u.routes.Store(newRoutes(cfg, nil))
+	u.gates.routes, u.gates.wake = u.routes.Load, u.wakeAll
 	sp, err := spool.New(cfg.Spool, spool.Options{
 		Dir: filepath.Join(opt.Dir, "uplink-"+cfg.Name), Links: cfg.Links, Epoch: opt.Epoch, Log: u.log, Budget: opt.Budget, Checker: opt.Checker,
 		Ready: func(link int) { u.links[link].notify() }, Settled: u.settledNow,
@@ -191,6 +193,12 @@ func (u *Uplink) downward() (*downward, *link) {
 func (u *Uplink) HoldCommands(ctx context.Context) {
 	if d, _ := u.downward(); d != nil {
 		d.stop(ctx)
+	}
+}
+
+func (u *Uplink) wakeAll() {
+	for _, l := range u.links {
+		l.notify()
 	}
 }
 

@@ -12,24 +12,22 @@ const publishIDs = 0xFEFF
 
 // window is what one link has in flight: slots in the order of sending, packet
 // ids that follow from the position. A slot is free again when its PUBACK
-// came; one that the cloud could not take now stays, to be sent again.
+// came.
 type window struct {
 	mu         sync.Mutex
 	slots      []slot // a power of two, at least twice max
 	head, tail uint64 // positions; what is between them is in use or free
 	count      int    // sent and unanswered
 	bytes      int    // of those
-	refused    int    // answered, to be sent again
 	max        int    // messages, the smaller of the configuration's and the cloud's
 	maxBytes   int
 	cautious   int // 0, or the messages allowed after a refusal; doubles with each good answer
 }
 
 type slot struct {
-	e       *spool.Entry // nil: answered
-	size    int32        // bytes on the wire
-	sent    int64        // ns on the connection's clock
-	refused bool
+	e    *spool.Entry // nil: answered
+	size int32        // bytes on the wire
+	sent int64        // ns on the connection's clock
 }
 
 // reset makes an empty window. What was in it must have been rewound.
@@ -43,7 +41,7 @@ func (w *window) reset(messages, bytes int) {
 	if len(w.slots) != n {
 		w.slots = make([]slot, n)
 	}
-	w.head, w.tail, w.count, w.bytes, w.refused, w.cautious = 0, 0, 0, 0, 0, 0
+	w.head, w.tail, w.count, w.bytes, w.cautious = 0, 0, 0, 0, 0
 	w.max, w.maxBytes = messages, bytes
 }
 
@@ -54,9 +52,6 @@ func (w *window) reset(messages, bytes int) {
 func (w *window) room() (messages, bytes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.refused > 0 {
-		return 0, 0 // what was refused goes first, after a pause
-	}
 	messages = min(w.limit()-w.count, len(w.slots)-int(w.tail-w.head))
 	bytes = w.maxBytes - w.bytes
 	if w.count > 0 && (messages < (w.limit()+3)/4 || bytes < w.maxBytes/4) {
@@ -86,8 +81,8 @@ func (w *window) add(e *spool.Entry, size int, now int64) uint16 {
 
 // answered takes the PUBACK for id: the entry, when it was sent, and how many
 // remain unanswered. A nil entry: nothing is in flight under that id. When
-// again is set the slot stays, to be rewound.
-func (w *window) answered(id uint16, again bool) (e *spool.Entry, sent int64) {
+// busy is set the cloud could not take it now, and the window opens slowly.
+func (w *window) answered(id uint16, busy bool) (e *spool.Entry, sent int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	pos := w.head + (uint64(id)+publishIDs-1-w.head%publishIDs)%publishIDs
@@ -95,23 +90,20 @@ func (w *window) answered(id uint16, again bool) (e *spool.Entry, sent int64) {
 		return nil, 0
 	}
 	s := &w.slots[pos&uint64(len(w.slots)-1)]
-	if s.e == nil || s.refused {
+	if s.e == nil {
 		return nil, 0
 	}
 	e, sent = s.e, s.sent
 	w.count--
 	w.bytes -= int(s.size)
-	if again {
-		s.refused = true
-		w.refused++
-		w.cautious = 1
-		return e, sent
-	}
 	*s = slot{}
 	for w.head < w.tail && w.slots[w.head&uint64(len(w.slots)-1)].e == nil {
 		w.head++
 	}
-	if w.cautious > 0 && w.refused == 0 {
+	switch {
+	case busy:
+		w.cautious = 1
+	case w.cautious > 0:
 		if w.cautious *= 2; w.cautious >= w.max {
 			w.cautious = 0
 		}
@@ -128,18 +120,18 @@ func (w *window) oldest() (sent int64, count int) {
 		return 0, 0
 	}
 	for pos := w.head; pos < w.tail; pos++ {
-		if s := &w.slots[pos&uint64(len(w.slots)-1)]; s.e != nil && !s.refused {
+		if s := &w.slots[pos&uint64(len(w.slots)-1)]; s.e != nil {
 			return s.sent, w.count
 		}
 	}
 	return 0, 0
 }
 
-// state returns how many are unanswered and how many wait to be sent again.
-func (w *window) state() (count, refused int) {
+// waiting returns how many are unanswered.
+func (w *window) waiting() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.count, w.refused
+	return w.count
 }
 
 // rewind empties the window and appends what was in it to dst, in the order of
@@ -154,6 +146,6 @@ func (w *window) rewind(dst []*spool.Entry) []*spool.Entry {
 		}
 		*s = slot{}
 	}
-	w.count, w.bytes, w.refused = 0, 0, 0
+	w.count, w.bytes = 0, 0
 	return dst
 }
