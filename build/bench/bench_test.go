@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.rounds != 2 || o.time != time.Second || len(o.figures) != 2 || o.figures[0].name != "latency" {
+	if o.rounds != 2 || o.time != time.Second || o.away != 3*time.Second || len(o.figures) != 2 || o.figures[0].name != "latency" {
 		t.Errorf("got %+v", o)
 	}
 	if _, err := parse([]string{"-figures", "speed"}); err == nil || !strings.Contains(err.Error(), `"speed"`) {

@@ -13,6 +13,7 @@ import (
 type remote struct {
 	endpoints []string // host:port, tried in turn
 	durable   bool     // what waits must survive a crash
+	cluster   bool     // the endpoints share sessions
 }
 
 // broker is one of the programs compared: how to start it in a directory of its
@@ -24,7 +25,10 @@ type broker struct {
 
 // mosquitto is Debian's broker at its best settings: no limits on queues, no
 // delays, no log.
-func mosquitto(path string) broker {
+func mosquitto(path string) broker { return mosquittoWith(path, "") }
+
+// mosquittoWith has further lines of configuration.
+func mosquittoWith(path, more string) broker {
 	return broker{"mosquitto", func(ctx context.Context, dir string, up remote) (*process, error) {
 		addr, err := freePort()
 		if err != nil {
@@ -34,7 +38,10 @@ func mosquitto(path string) broker {
 		if err != nil {
 			return nil, err
 		}
-		config := mosquittoConfig + fmt.Sprintf("listener %s %s\n", port, host)
+		config := mosquittoConfig + more + fmt.Sprintf("listener %s %s\n", port, host)
+		if more == "" {
+			config += "sys_interval 0\n"
+		}
 		if up.durable {
 			config += mosquittoDurable + "persistence_location " + dir + "/\n"
 		}
@@ -56,7 +63,6 @@ max_queued_messages 0
 max_queued_bytes 0
 max_inflight_messages 0
 set_tcp_nodelay true
-sys_interval 0
 log_dest none
 `
 
@@ -96,7 +102,7 @@ func tidegate(binary string) broker {
 		}
 		config := fmt.Sprintf(tidegateConfig, data, addr)
 		if len(up.endpoints) > 0 {
-			config += fmt.Sprintf(tidegateUplink, `"mqtt://`+strings.Join(up.endpoints, `", "mqtt://`)+`"`)
+			config += fmt.Sprintf(tidegateUplink, `"mqtt://`+strings.Join(up.endpoints, `", "mqtt://`)+`"`, up.cluster)
 		}
 		file := filepath.Join(dir, "tidegate.toml")
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -121,7 +127,7 @@ connections-per-address = 5000
 const tidegateUplink = `
 [[uplink]]
 endpoints = [%s]
-cluster = false
+cluster = %v
 [[uplink.up]]
 filter = "#"
 `

@@ -12,9 +12,13 @@
 // does nothing but acknowledge and copy, a process like the others: what the
 // generator reaches there is the limit of the generator.
 //
+//	go run ./build/bench -figures outage,crash -outage 10m -rounds 1   # three quarters of an hour
+//	sudo go run ./build/bench -figures balanced                        # HAProxy and a RabbitMQ cluster
+//
 // CPU is user and system time of the broker's process from /proc/PID/stat.
 // Counts of lost, duplicated and disordered messages are exact; package load
-// says how they are made. The cloud of the uplink figures is a Mosquitto behind
-// a proxy of our own; "away" means that the proxy refuses and cuts connections
-// while the cloud lives on, so that what the cloud loses is nobody's fault here.
+// says how they are made. The cloud of the uplink figures is a Mosquitto; where
+// it goes away, behind a proxy of our own: "away" means that the proxy refuses
+// and cuts connections while the cloud lives on, so that what the cloud loses is
+// nobody's fault here.
 package main

@@ -23,9 +23,15 @@ type figure struct {
 	columns []column
 	uplink  bool // needs a broker with an uplink: not the null sink
 	once    bool // measured in the first round only, with -short
+	asked   bool // only when it is named with -figures
 	null    bool // measured against the null sink too
 	flat    bool // flat out: the null sink shows how far the generator goes
 	run     func(ctx context.Context, b broker, r *run) ([]float64, error)
+}
+
+var uplinkColumns = []column{
+	{name: "forwarded/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "remote's", decimal: 2}, {name: "generator's", decimal: 2},
+	{name: "lost", count: true}, {name: "out of order", count: true},
 }
 
 var figures = []figure{
@@ -60,12 +66,17 @@ var figures = []figure{
 		run:     local((*run).memory),
 	},
 	{
-		name: "uplink", about: "50 publishers through the uplink or bridge to a Mosquitto, QoS 1, flat out until all is there", uplink: true,
-		columns: []column{{name: "forwarded/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "lost", count: true}, {name: "out of order", count: true}},
+		name: "uplink", about: "10 publishers (QoS 1, window 200, 256 bytes) through the uplink or bridge to a Mosquitto, flat out until all is there; a consumer of every 20th topic", uplink: true,
+		columns: uplinkColumns,
 		run:     uplink,
 	},
 	{
-		name: "outage", about: "the same, 10 publishers at 2000/s, cloud away for half of the time (20 s; 3 s with -short)", uplink: true, once: true,
+		name: "consumed", about: "the same, and a consumer of everything, which costs the Mosquitto more than taking it", uplink: true,
+		columns: uplinkColumns,
+		run:     consumed,
+	},
+	{
+		name: "outage", about: "10 publishers at 2000/s through the uplink, cloud away for 20 s (3 s with -short; -outage)", uplink: true, once: true,
 		columns: outageColumns, run: outage(false),
 	},
 	{
@@ -76,6 +87,11 @@ var figures = []figure{
 		name: "failover", about: "2000/s through the uplink to one of two nodes, which dies", uplink: true, once: true,
 		columns: []column{{name: "longest way ms"}, {name: "lost", count: true}, {name: "out of order", count: true}},
 		run:     failover,
+	},
+	{
+		name: "balanced", about: "300/s through the uplink, HAProxy and a cluster of three RabbitMQ nodes, of which the one under a link dies (as root; a minute each)", uplink: true, once: true, asked: true,
+		columns: []column{{name: "longest way ms"}, {name: "before the kill ms"}, {name: "lost", count: true}, {name: "out of order", count: true}, {name: "duplicates", count: true}},
+		run:     balanced,
 	},
 }
 

@@ -21,6 +21,7 @@ type options struct {
 	figures  []figure
 	short    bool
 	time     time.Duration // of one measurement
+	away     time.Duration // of the cloud, in an outage
 	subject  broker
 	peer     broker
 	keep     string
@@ -68,9 +69,10 @@ func parse(args []string) (o options, err error) {
 	binary := flags.String("tidegate", "bin/tidegate", "the gateway's binary")
 	subject := flags.String("subject", "", "in place of Tidegate the broker that this command starts; {addr}, {port} and {dir} are filled in; or \"mosquitto\"")
 	peer := flags.String("peer", "", "in place of Mosquitto the broker that this command starts; or \"tidegate\"")
-	names := flags.String("figures", "", "which figures, separated by commas; empty: all")
+	names := flags.String("figures", "", "which figures, separated by commas; empty: all but balanced")
 	flags.IntVar(&o.rounds, "rounds", 0, "rounds of every figure; 0: five, or two with -short")
 	flags.DurationVar(&o.time, "time", 0, "length of one measurement; 0: 4s, or 1s with -short")
+	flags.DurationVar(&o.away, "outage", 0, "how long the cloud is away in outage and crash; 0: 20s, or 3s with -short")
 	flags.BoolVar(&o.short, "short", false, "the whole table in some minutes")
 	flags.StringVar(&o.keep, "keep", "", "directory in which configurations and logs are kept; empty: none are")
 	flags.StringVar(&o.sinkAddr, "sink", "", "be a broker that only acknowledges and copies, at this address: the calibration starts it")
@@ -94,6 +96,9 @@ func parse(args []string) (o options, err error) {
 	if o.time == 0 {
 		o.time = choose(o.short, time.Second, 4*time.Second)
 	}
+	if o.away == 0 {
+		o.away = choose(o.short, 3*time.Second, 20*time.Second)
+	}
 	o.figures, err = pick(*names)
 	return o, err
 }
@@ -105,10 +110,10 @@ func choose[T any](short bool, a, b T) T {
 	return b
 }
 
-// pick returns the figures of that names, all for "".
+// pick returns the figures of that names; for "" all that need not be asked for.
 func pick(names string) (picked []figure, err error) {
 	if names == "" {
-		return figures, nil
+		return slices.DeleteFunc(slices.Clone(figures), func(f figure) bool { return f.asked }), nil
 	}
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(figures, func(f figure) bool { return f.name == name })

@@ -78,7 +78,7 @@ type turn struct {
 
 // once measures one figure of one broker, in a directory of its own.
 func once(ctx context.Context, o options, f figure, b broker, round int) (r *run, values []float64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+3*o.away)
 	defer cancel()
 	dir, err := os.MkdirTemp(o.keep, fmt.Sprintf("bench-%s-%s-%d-", f.name, b.name, round))
 	if err != nil {

@@ -16,6 +16,7 @@ type run struct {
 	dir    string
 	time   time.Duration // how long to measure
 	short  bool
+	away   time.Duration // how long the cloud is away in an outage
 	broker *process
 	ledger *load.Ledger
 	subs   []*load.Subscriber
@@ -32,7 +33,7 @@ type run struct {
 
 // newRun returns a run whose clients work until close.
 func newRun(ctx context.Context, dir string, broker *process, o options) *run {
-	r := &run{dir: dir, time: o.time, short: o.short, broker: broker, ledger: load.NewLedger()}
+	r := &run{dir: dir, time: o.time, short: o.short, away: o.away, broker: broker, ledger: load.NewLedger()}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	return r
 }
@@ -57,6 +58,10 @@ func (r *run) goes(f func(ctx context.Context) error) {
 // subscribe adds n subscribers at addr, ready when it returns. Each has a
 // consumer of its own when one is nil.
 func (r *run) subscribe(addr string, n int, qos byte, one *load.Consumer) error {
+	return r.subscribeTo("bench/#", addr, n, qos, one)
+}
+
+func (r *run) subscribeTo(filter, addr string, n int, qos byte, one *load.Consumer) error {
 	var fresh []*load.Subscriber
 	for i := range n {
 		consumer := one
@@ -65,7 +70,7 @@ func (r *run) subscribe(addr string, n int, qos byte, one *load.Consumer) error 
 		}
 		sub := load.NewSubscriber(load.SubscriberConfig{
 			Client:   load.Client{Addrs: []string{addr}, ID: fmt.Sprintf("bench-sub-%d", i)},
-			Filters:  []load.Filter{{Topic: "bench/#", QoS: qos}},
+			Filters:  []load.Filter{{Topic: filter, QoS: qos}},
 			Consumer: consumer,
 		})
 		r.goes(sub.Run)
@@ -137,17 +142,25 @@ func (r *run) read() (now reading, err error) {
 type measured struct {
 	perSecond float64 // messages received
 	cpu       float64 // seconds of the broker per 100,000 messages received
+	clouds    float64 // the same of its clouds
+	own       float64 // and of the generator, which is publishers and subscribers
 }
 
 func (r *run) between(a, b reading) (measured, error) {
-	wall, n := b.at.Sub(a.at).Seconds(), float64(b.received-a.received)
+	return r.per(float64(b.received-a.received), a, b)
+}
+
+// per is between for n messages, whether or not a consumer saw them all.
+func (r *run) per(n float64, a, b reading) (measured, error) {
+	wall := b.at.Sub(a.at).Seconds()
 	if n == 0 {
 		return measured{}, errors.New("no message was received while it was measured")
 	}
 	all := b.at.Sub(a.at).Seconds() * cores
 	r.share = (b.own - a.own).Seconds() / all
 	r.others = max(0, (b.machine-a.machine-(b.own-a.own)-(b.cpu-a.cpu)-(b.clouds-a.clouds)).Seconds()/all)
-	return measured{n / wall, (b.cpu - a.cpu).Seconds() / n * 1e5}, nil
+	each := func(used time.Duration) float64 { return used.Seconds() / n * 1e5 }
+	return measured{n / wall, each(b.cpu - a.cpu), each(b.clouds - a.clouds), each(b.own - a.own)}, nil
 }
 
 // steady runs a fleet, measures in the middle of it, stops it, and waits until
@@ -204,7 +217,11 @@ func (r *run) all(cfg load.FleetConfig) (measured, load.Report, error) {
 		return measured{}, load.Report{}, err
 	}
 	report := r.ledger.Report()
-	m, err := r.between(begin, end)
+	n := float64(cfg.Count)
+	if report.Published >= uint64(cfg.Count) { // the consumer expects every message
+		n = float64(end.received - begin.received)
+	}
+	m, err := r.per(n, begin, end)
 	waited := r.ledger.Now() - report.Last // after the last arrival, until drained saw it
 	m.perSecond *= 1 + waited.Seconds()/(time.Since(begin.at)-waited).Seconds()
 	return m, report, err

@@ -21,6 +21,7 @@ const (
 // Consumer is the receiving side of a ledger's account.
 type Consumer struct {
 	ledger *Ledger
+	of     func(topic string) bool // which topics it expects; nil for all
 
 	mu         sync.Mutex // guards what follows
 	topics     []arrivals // by topic number
@@ -127,10 +128,14 @@ func (c *Consumer) Rate() []uint64 {
 // every message: not for tight loops.
 func (c *Consumer) Lost() (n uint64) {
 	for i, t := range c.ledger.all() {
-		n += c.topic(i).lost(t, nil)
+		if c.expects(t) {
+			n += c.topic(i).lost(t, nil)
+		}
 	}
 	return n
 }
+
+func (c *Consumer) expects(t *Topic) bool { return c.of == nil || c.of(t.name) }
 
 // topic returns a copy of what arrived of topic i.
 func (c *Consumer) topic(i int) arrivals {

@@ -47,6 +47,14 @@ func (l *Ledger) Consumer() *Consumer {
 	return c
 }
 
+// Sample adds a consumer of some topics only: it subscribes to those, and its
+// report is about them alone.
+func (l *Ledger) Sample(of func(topic string) bool) *Consumer {
+	c := l.Consumer()
+	c.of = of
+	return c
+}
+
 // Published returns how many messages were sent so far, Acked how many of them
 // were acknowledged.
 func (l *Ledger) Published() (n uint64) { return l.sum(func(t *Topic) uint64 { return t.next }) }

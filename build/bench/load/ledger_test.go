@@ -255,3 +255,22 @@ func TestHistogram(t *testing.T) {
 		t.Errorf("empty: got %v, want 0", got)
 	}
 }
+
+// TestSample: a sample's account is about its topics alone.
+func TestSample(t *testing.T) {
+	l := NewLedger()
+	c := l.Sample(func(topic string) bool { return topic == "in" })
+	in, out := l.Topic(0, "in"), l.Topic(0, "out")
+	for range 10 {
+		for _, topic := range []*Topic{in, out} {
+			seq := topic.Next(l.Now())
+			topic.Ack(seq, l.Now())
+			if topic == in && seq != 3 {
+				c.Receive(topic.AppendPayload(nil, seq, l.Now(), 0), l.Now())
+			}
+		}
+	}
+	if r := c.Report(); r.Published != 10 || r.Acked != 10 || r.Received != 9 || r.Lost != 1 || c.Lost() != 1 {
+		t.Errorf("got %+v, want 10 published, 10 acknowledged, 9 received, 1 lost", r)
+	}
+}

@@ -46,6 +46,9 @@ func (c *Consumer) Report() Report {
 	var sent, acked perSecond
 	var lastSent time.Duration
 	for i, t := range c.ledger.all() {
+		if !c.expects(t) {
+			continue
+		}
 		a := c.topic(i)
 		r.Gaps += a.seen.gaps()
 		r.Lost += a.lost(t, func(seq uint64) bool {
