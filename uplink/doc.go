@@ -47,7 +47,8 @@
 //
 // Nothing waits but the acknowledgement: the reader hands over what comes as it
 // comes. Memory is bounded by the Receive Maximum and by the limits of sessions.
-// A cloud that sends more than the Receive Maximum is left.
+// A cloud that sends more than the Receive Maximum is told of and borne, since
+// Mosquitto 2.0.11 does; the limits of sessions hold for what it sends.
 //
 // While the gateway is away the cloud's session keeps commands. After a start
 // they come at once, before devices are back, whose sessions went with the

@@ -27,7 +27,7 @@ type downward struct {
 	early      early
 	stopping   atomic.Bool // the edge takes no more
 
-	received, acked, looped, unrouted, resumed, missed atomic.Int64
+	received, acked, looped, unrouted, resumed, missed, excess atomic.Int64
 }
 
 func newDownward(l *link, b *bell) *downward {
@@ -36,7 +36,15 @@ func newDownward(l *link, b *bell) *downward {
 	return d
 }
 
-var errTooMany = errors.New("the cloud sent more messages than the Receive Maximum announced")
+var errTooMany = errors.New("the cloud sent more unacknowledged messages than there are packet ids")
+
+// exceeded notes a message beyond the Receive Maximum.
+func (d *downward) exceeded(first bool) {
+	d.excess.Add(1)
+	if first {
+		d.link.log.Warn("the cloud sends more than the Receive Maximum announced (Mosquitto 2.0.11 does); down-in-flight does not bound what comes")
+	}
+}
 
 func (d *downward) connect(c Config) *paho.Connect {
 	receive, packet, expiry := d.window(c), uint32(c.MaxPacket), uint32(0)
@@ -58,7 +66,7 @@ func (d *downward) begin(w *wire, l limits) {
 	box := newInbox(d, w, int(d.window(c)))
 	box.held = d.stopping.Load()
 	d.box.Store(box)
-	d.early.begin(c.WaitForDevices.Std())
+	d.early.begin(c.WaitForDevices.Std(), c.DownInFlight)
 	d.subscribed = nil
 	switch {
 	case l.present:

@@ -3,6 +3,7 @@ package uplink
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -171,19 +172,55 @@ func TestDownLinkConnects(t *testing.T) {
 	}
 }
 
-func TestTooManyUnacknowledgedEndTheConnection(t *testing.T) {
+// More than the Receive Maximum are borne and told of, once; they are
+// acknowledged in order as ever.
+func TestMoreThanTheReceiveMaximum(t *testing.T) {
 	c := newCloud(t)
 	cfg := downOnly(c.url())
 	cfg.DownInFlight = 4
 	var e edge
-	u, to, _ := downLink(t, c, cfg, e.options())
-	s := to.get()
-	for id := range uint16(5) {
-		s.publishDown(id+1, "site/7/cmd/x", "", nil)
+	var log lines
+	opt := e.options()
+	opt.Log = log.logger()
+	u, to, _ := downLink(t, c, cfg, opt)
+	for id := range uint16(50) {
+		to.get().publishDown(id+1, "site/7/cmd/x", fmt.Sprint(id), nil)
 	}
+	eventually(t, "all are delivered", func() bool { return e.count() == 50 })
+	for i := range e.tickets {
+		k := e.tickets[len(e.tickets)-1-i]
+		k.Owner.Settle(k.ID, 0)
+	}
+	eventually(t, "all are acknowledged", func() bool { _, _, n, _ := c.count(); return n == 50 })
+	for i, p := range c.pubacks {
+		if int(p.PacketID) != i+1 {
+			t.Fatalf("acknowledgement %d is for %d", i, p.PacketID)
+		}
+	}
+	if s := state(u, 1); s.Excess != 46 || s.Reconnects != 0 {
+		t.Errorf("got %d in excess, %d reconnects, want 46 and none", s.Excess, s.Reconnects)
+	}
+	if n := strings.Count(log.String(), "more than the Receive Maximum"); n != 1 {
+		t.Errorf("the log says so %d times, want once", n)
+	}
+}
+
+func TestTooManyUnacknowledgedEndTheConnection(t *testing.T) {
+	c := newCloud(t)
+	var e edge
+	u, to, _ := downLink(t, c, downOnly(c.url()), e.options())
+	s := to.get()
+	one := []byte{0x32, 18, 0, 12, 's', 'i', 't', 'e', '/', '7', '/', 'c', 'm', 'd', '/', 'x', 0, 0, 0, 'x'}
+	one[1] = byte(len(one) - 2)
+	var flood []byte
+	for id := range mostArrivals + 1 {
+		one[16], one[17] = byte((id%mostArrivals+1)>>8), byte(id%mostArrivals+1)
+		flood = append(flood, one...)
+	}
+	s.raw(flood...)
 	eventually(t, "the link has left", func() bool { return state(u, 1).Reconnects >= 1 })
-	if got := e.count(); got != 4 {
-		t.Errorf("got %d delivered, want 4", got)
+	if got := e.count(); got != mostArrivals {
+		t.Errorf("got %d delivered, want %d", got, mostArrivals)
 	}
 	e.mu.Lock()
 	for _, k := range e.tickets { // of the connection that is gone
@@ -192,9 +229,8 @@ func TestTooManyUnacknowledgedEndTheConnection(t *testing.T) {
 	e.mu.Unlock()
 	eventually(t, "the new connection is there", func() bool { return to.get() != s })
 	to.get().publishDown(9, "site/7/cmd/x", "", nil)
-	eventually(t, "it works", func() bool { return e.count() == 5 })
-	_, _, n, _ := c.count()
-	if n != 0 {
+	eventually(t, "it works", func() bool { return e.count() == mostArrivals+1 })
+	if _, _, n, _ := c.count(); n != 0 {
 		t.Errorf("got %d acknowledgements on a connection that did not carry the messages, want 0", n)
 	}
 }

@@ -8,8 +8,7 @@ import (
 
 // early keeps commands that nobody at home has subscribed to, for a while after
 // the gateway's start: whoever was connected before is on its way back, and the
-// cloud sends at once what it kept meanwhile. They are not acknowledged, so the
-// Receive Maximum bounds them.
+// cloud sends at once what it kept meanwhile. They are not acknowledged.
 type early struct {
 	wanted func(topic string) bool // whether somebody has subscribed; nil: always
 	over   atomic.Bool
@@ -17,6 +16,7 @@ type early struct {
 	mu    sync.Mutex // guards what follows
 	until time.Time  // zero before the first connection
 	list  []command  // in order of arrival
+	most  int        // messages in it; what is too much is not waited for
 }
 
 type command struct {
@@ -27,13 +27,13 @@ type command struct {
 const earlyTick = 20 * time.Millisecond // between two looks for subscribers
 
 // begin starts a connection: what waited for an earlier one comes again.
-func (e *early) begin(lasts time.Duration) {
+func (e *early) begin(lasts time.Duration, most int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.until.IsZero() {
 		e.until = time.Now().Add(lasts)
 	}
-	e.list = nil
+	e.list, e.most = nil, most
 	if e.wanted == nil || lasts == 0 {
 		e.over.Store(true)
 	}
@@ -53,7 +53,7 @@ func (e *early) keep(m *Message, t Ticket, b *bell) bool {
 		e.over.Store(true)
 		return false
 	}
-	if (late || wanted) && !e.behind(m.Topic) {
+	if len(e.list) >= e.most || (late || wanted) && !e.behind(m.Topic) {
 		return false
 	}
 	e.list = append(e.list, command{m, t})

@@ -15,12 +15,13 @@ type inbox struct {
 	mu         sync.Mutex // guards what follows
 	ring       []arrival  // a power of two
 	head, tail uint64     // positions of messages not acknowledged
-	limit      int
-	out        []byte // PUBACKs to write
-	reading    bool   // the reader is at work, and will flush before it waits
-	with       int    // messages that the edge has and has not settled
-	held       bool   // the edge gets nothing more
-	skipped    bool   // something was kept from it
+	limit      int        // of them: the Receive Maximum
+	out        []byte     // PUBACKs to write
+	reading    bool       // the reader is at work, and will flush before it waits
+	with       int        // messages that the edge has and has not settled
+	held       bool       // the edge gets nothing more
+	skipped    bool       // something was kept from it
+	told       bool       // that the limit is exceeded
 }
 
 type arrival struct {
@@ -30,26 +31,49 @@ type arrival struct {
 	done   bool
 }
 
-func newInbox(d *downward, w *wire, limit int) *inbox {
+// mostArrivals is how many messages have different packet ids.
+const mostArrivals = 65535
+
+// newInbox is for a connection that announced a Receive Maximum.
+func newInbox(d *downward, w *wire, receive int) *inbox {
 	n := 1
-	for n < limit {
+	for n < receive {
 		n *= 2
 	}
-	return &inbox{down: d, wire: w, ring: make([]arrival, n), limit: limit}
+	return &inbox{down: d, wire: w, ring: make([]arrival, n), limit: receive}
 }
 
-// arrive notes a message of QoS 1, false when there are too many.
+// arrive notes a message of QoS 1, false when there are more than packet ids.
+// More than the Receive Maximum are borne: Mosquitto 2.0.11 sends all it has
+// once it gets acknowledgements one by one after a pause, and would send all
+// again if it were left for that. What the edge keeps of them has other limits.
 func (b *inbox) arrive(id uint16) (pos uint64, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if int(b.tail-b.head) >= b.limit {
+	waiting := int(b.tail - b.head)
+	if waiting >= mostArrivals {
 		return 0, false
+	}
+	if waiting >= b.limit {
+		b.down.exceeded(waiting == b.limit && !b.told)
+		b.told = true
+	}
+	if waiting == len(b.ring) {
+		b.grow()
 	}
 	pos = b.tail
 	b.tail++
 	b.ring[pos&uint64(len(b.ring)-1)] = arrival{id: id}
 	b.reading = true
 	return pos, true
+}
+
+func (b *inbox) grow() {
+	bigger := make([]arrival, 2*len(b.ring))
+	for pos := b.head; pos < b.tail; pos++ {
+		bigger[pos&uint64(len(bigger)-1)] = b.ring[pos&uint64(len(b.ring)-1)]
+	}
+	b.ring = bigger
 }
 
 // hand notes that the edge gets the message at pos. False: it must not.

@@ -59,6 +59,7 @@ type LinkStats struct {
 	Commands   int   // received from the cloud and not settled
 	Taken      int64 // of those that were settled, acknowledged to the cloud
 	Resumed    int64 // times that the cloud had kept the session of the down link
+	Excess     int64 // messages beyond the Receive Maximum
 	Missed     int64 // times that it had not: commands sent meanwhile are lost
 	Reconnects int64 // connections after the first
 	Failovers  int64 // of those, to another endpoint than before, because that one was lost
@@ -128,7 +129,7 @@ func (u *upward) stats(s *LinkStats) {
 
 func (d *downward) stats(s *LinkStats) {
 	s.Received, s.Taken, s.Unrouted = d.received.Load(), d.acked.Load(), d.unrouted.Load()
-	s.Resumed, s.Missed = d.resumed.Load(), d.missed.Load()
+	s.Resumed, s.Missed, s.Excess = d.resumed.Load(), d.missed.Load(), d.excess.Load()
 	if box := d.box.Load(); box != nil {
 		s.Commands = box.waiting()
 	}
