@@ -50,6 +50,7 @@ func TestSpoolCommands(t *testing.T) {
 
 	cloud.kill()
 	publish(t, g.port(), "home/x", []string{"m0", "\x1b[2J\xff", "m2"})
+	says(`\nthe gateway runs: 3 messages are its backlog, `, "spool", "stat", config)
 	look := func() {
 		t.Helper()
 		says(`uplink cloud: 3 messages`, "spool", "stat", config)

@@ -66,6 +66,9 @@ func statSpool(env environment, args []string) int {
 		if lost > 0 {
 			fmt.Fprintf(out, "%d pages cannot be read: look for errors of the card in the kernel's log\n", lost)
 		}
+		if r, ok := f.replay(p); ok {
+			fmt.Fprintln(out, drains(r))
+		}
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		if messages > 0 {
 			fmt.Fprintln(w, "link\tclass\tmessages\tbytes\toldest\tfirst id\tlast id")
