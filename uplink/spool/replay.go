@@ -49,9 +49,6 @@ func (r *replay) limit() float64 {
 // reserve returns how many messages of the backlog a link may take now, at
 // most so many. What it does not take it gives back.
 func (r *replay) reserve(link, most int, now time.Time) int {
-	if r.least == 0 {
-		return most
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	limit := r.limit() / float64(max(r.sharing, 1))
@@ -68,9 +65,6 @@ func (r *replay) reserve(link, most int, now time.Time) int {
 }
 
 func (r *replay) giveBack(link, n int) {
-	if r.least == 0 || n == 0 {
-		return
-	}
 	r.mu.Lock()
 	r.buckets[link].tokens += float64(n)
 	r.mu.Unlock()

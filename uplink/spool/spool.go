@@ -229,16 +229,11 @@ func (s *Spool) push(link int, c Class, m *Message, t Ticket, id ID) {
 	st := s.stream(link, c)
 	size, bucket := messageSize(m), bucketOf(m.Topic)
 	st.mu.Lock()
-	var out victim // what gave way
-	if st.full(size) {
-		var in bool
-		if out, in = st.overflow(m.Topic, t); !in {
-			st.mu.Unlock()
-			s.drop(out)
-			s.settle(out.ticket, out.reason)
-			s.work.Wake()
+	for st.full(size) {
+		if !s.giveWay(st, m.Topic, t) {
 			return
 		}
+		st.mu.Lock()
 	}
 	e := st.entry()
 	e.Msg, e.ticket, e.size, e.bucket, e.state = m, t, size, bucket, waiting
@@ -258,10 +253,6 @@ func (s *Spool) push(link int, c Class, m *Message, t Ticket, id ID) {
 	st.bytes += size
 	wake := st.high() || s.links[link].down.Load()
 	st.mu.Unlock()
-	if out.cause != "" {
-		s.drop(out)
-		s.settle(out.ticket, out.reason)
-	}
 	if wake {
 		s.work.Wake()
 	}
@@ -269,6 +260,19 @@ func (s *Spool) push(link int, c Class, m *Message, t Ticket, id ID) {
 }
 
 const quotaExceeded = 0x97 // MQTT 5, 3.4.2.1
+
+// giveWay drops a message, the new one with ticket t or an older one, and says
+// whether the new one comes in. The caller holds st.mu, and no longer after it.
+func (s *Spool) giveWay(st *stream, topic string, t Ticket) bool {
+	v, in := st.overflow(topic, t)
+	st.mu.Unlock()
+	s.drop(v)
+	s.settle(v.ticket, v.reason)
+	if !in {
+		s.work.Wake()
+	}
+	return in
+}
 
 // overflow applies the class's policy to a new message with ticket t. It
 // returns what is dropped and whether the message comes in.

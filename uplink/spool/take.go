@@ -19,7 +19,10 @@ func (s *Spool) Take(link int, dst []*Entry, messages, bytes int) []*Entry {
 	}
 	h := hand{s: s, now: time.Now(), dst: dst, room: messages, bytes: bytes, first: true}
 	l := s.links[link]
-	h.replay = s.replay.reserve(link, messages, h.now)
+	h.replay = messages
+	if s.replay.least > 0 {
+		h.replay = s.replay.reserve(link, messages, h.now)
+	}
 	if streams, ok := s.old.first(); ok {
 		for _, st := range streams {
 			if st.link == link {
@@ -39,7 +42,9 @@ func (s *Spool) Take(link int, dst []*Entry, messages, bytes int) []*Entry {
 		}
 	}
 	l.flight.Add(int64(h.taken))
-	s.replay.giveBack(link, h.replay)
+	if s.replay.least > 0 {
+		s.replay.giveBack(link, h.replay)
+	}
 	h.finish()
 	if h.more {
 		s.opt.Ready(link)
