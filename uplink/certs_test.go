@@ -53,7 +53,7 @@ func (p *pki) secure(c *cloud, alpn ...string) (url string) {
 
 // client is a configuration that uses cert.pem and cert.key.
 func (p *pki) client(cert string, urls ...string) Config {
-	c := quick(urls...)
+	c := calm(quick(urls...))
 	c.CAFile, c.CertFile, c.KeyFile = p.file("ca.pem"), p.file(cert+".pem"), p.file(cert+".key")
 	return c
 }
@@ -62,7 +62,10 @@ func (p *pki) client(cert string, urls ...string) Config {
 func (p *pki) put(name, from, ext string) {
 	b, err := os.ReadFile(p.file(from + ext))
 	if err == nil {
-		err = os.WriteFile(p.file(name+ext), b, 0o600)
+		err = os.WriteFile(p.file("half"), b, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(p.file("half"), p.file(name+ext))
 	}
 	if err != nil {
 		p.t.Fatal(err)
@@ -164,7 +167,7 @@ func TestHalfWrittenCertificate(t *testing.T) {
 	said := func() int { return strings.Count(log.String(), "cannot be used, the old ones stay") }
 	for _, half := range []func(){
 		func() { p.put("client", "new", ".pem") },
-		func() { os.WriteFile(p.file("client.pem"), []byte("-----BEGIN CERTIF"), 0o600) },
+		func() { os.Truncate(p.file("client.pem"), 300) },
 		func() { os.Remove(p.file("client.pem")) },
 	} {
 		before, ups := said(), connects("old")

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
+
+	"tidegate/internal/conf"
 )
 
 // cloud is a scripted MQTT 5 server. Its fields are set before it is used.
@@ -194,6 +196,12 @@ func quick(urls ...string) Config {
 	c.Up = []Up{{Filter: "#"}}
 	c.ReconnectMax = c.AckTimeout / 5
 	c.Status, c.Canary = false, false
+	return c
+}
+
+// calm makes c wait longer than a busy machine may stall.
+func calm(c Config) Config {
+	c.AckTimeout, c.ConnectTimeout = conf.Duration(20*time.Second), conf.Duration(20*time.Second)
 	return c
 }
 

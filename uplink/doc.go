@@ -27,11 +27,11 @@
 //
 // An endpoint is one address. A host name stands for all of its addresses, an
 // SRV name for all of its targets' in the order of their priority; DNS is asked
-// when a link begins to look for an endpoint, and on a timer. A failover does not wait for the
-// answer: it goes to the next address at once. When the answer changes links
-// stay connected, and who connects anew uses the new one. A lookup that fails
-// changes nothing. TLS expects a certificate for the configured name, for SRV
-// too: the records themselves are not to be trusted.
+// when a link begins to look for an endpoint, and on a timer. A failover does
+// not wait for the answer: it goes to the next address at once. When the answer
+// changes links stay connected, and who connects anew uses the new one. A
+// lookup that fails changes nothing. TLS expects a certificate for the
+// configured name, for SRV too: the records themselves are not to be trusted.
 //
 // # Commands
 //
@@ -217,6 +217,20 @@
 //
 // # Caveats
 //
-// MQTT 5 only, over TCP, TLS and WebSocket. QoS 2 crosses as QoS 1
-// with the message's id.
+// MQTT 5 only, over TCP, TLS and WebSocket, through HTTP proxies that know
+// CONNECT. QoS 2 crosses as QoS 1 with the message's id.
+//
+// A failover dials from the last answer of DNS: an address that has just
+// vanished may be dialled once more before the new answer is there. A DNS that
+// gives another part of a large set each time makes endpoints come and go;
+// links stay where they are. A proxy finds hosts by name, so all addresses of a
+// name are one endpoint there.
+//
+// Renewed certificates are noticed within seconds. The first link that the
+// cloud refuses with them keeps trying, and the others keep their connections
+// until it succeeds. A changed password is used by the next connection.
+//
+// rate-limit holds messages back, nothing else: one large message leaves at
+// once and is paid for afterwards, and commands that come down count but do not
+// wait. What waits longer than spill-after is written to disk.
 package uplink

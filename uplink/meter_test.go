@@ -58,7 +58,7 @@ func TestNoMeterCostsNothing(t *testing.T) {
 // is blamed, and all arrive, no faster than allowed.
 func TestRateLimit(t *testing.T) {
 	c := newCloud(t).start()
-	cfg := quick(c.url())
+	cfg := calm(quick(c.url()))
 	cfg.Links, cfg.RateLimit = 2, 32<<10
 	u, _ := begin(t, cfg, Options{})
 	eventuallyUp(t, u, 0)

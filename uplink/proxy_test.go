@@ -144,7 +144,7 @@ func TestSRVThroughAProxy(t *testing.T) {
 	c := newCloud(t).start()
 	p.hosts["node.hidden.test:7"] = c.ln.Addr().String()
 	dns := newNameServer(t)
-	dns.srv["_mqtt._tcp.cloud.test"] = append(dns.srv["x"], srvRecord("node.hidden.test.", 7, 0, 0))
+	dns.service("_mqtt._tcp.cloud.test", srvRecord("node.hidden.test.", 7, 0, 0))
 	u, _ := begin(t, through(t, named(dns, "mqtt+srv://cloud.test"), p), Options{})
 	eventually(t, "the link is up", func() bool {
 		s := state(u, 0)

@@ -151,9 +151,9 @@ func TestWebSocket(t *testing.T) {
 				}
 			}
 			c.start()
-			cfg := quick(overWebSocket(c, path))
+			cfg := calm(quick(overWebSocket(c, path)))
 			cfg.Down = []Down{{Filter: "down/#"}}
-			var home edge
+			home := edge{settle: true}
 			u, stop := begin(t, cfg, home.options())
 			eventuallyUp(t, u, 1)
 			var done counter
@@ -197,7 +197,7 @@ func TestWebSocketToMosquitto(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.start()
-	cfg := quick("ws://" + ln.Addr().String() + "/mqtt")
+	cfg := calm(quick("ws://" + ln.Addr().String() + "/mqtt"))
 	cfg.Up, cfg.Down = []Up{{Filter: "a", Add: "up/"}}, []Down{{Filter: "up/#", Add: "home/"}}
 	cfg.LoopGuard = false
 	home := edge{settle: true}
