@@ -225,9 +225,7 @@ func TestALPN(t *testing.T) {
 	cfg.ALPN = []string{"x-amzn-mqtt-ca", "mqtt"}
 	u, stop := begin(t, cfg, Options{})
 	eventuallyUp(t, u, 0)
-	if got := spoken.Load(); got != "mqtt" {
-		t.Errorf("got protocol %v, want mqtt", got)
-	}
+	eventually(t, "the protocol is mqtt", func() bool { return spoken.Load() == "mqtt" })
 	stop()
 	cfg.ALPN = []string{"other"}
 	u, _ = begin(t, cfg, Options{})

@@ -155,7 +155,7 @@ func TestWebSocket(t *testing.T) {
 			cfg.Down = []Down{{Filter: "down/#"}}
 			home := edge{settle: true}
 			u, stop := begin(t, cfg, home.options())
-			eventuallyUp(t, u, 1)
+			eventually(t, "the down link is up", func() bool { return down.get() != nil && state(u, 1).State == Connected })
 			var done counter
 			for i := range 300 {
 				u.Send(message("a", fmt.Sprint(i)), Ticket{Owner: &done})
