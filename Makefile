@@ -80,6 +80,10 @@ bench: build ## compare with Mosquitto, in turns; BENCH=-short for some minutes,
 lab: ## break the world in every way: SCENARIO=list|NAME,...; CLOUD=rabbitmq,mosquitto,standin; LAB=-help for more
 	cd build/lab && $(GO) run ./cmd/lab -scenario $(SCENARIO) $(addprefix -cloud ,$(CLOUD)) $(LAB)
 
+.PHONY: placement
+placement: ## simulate 10,000 gateways and write uplink/PLACEMENT.md with its plots
+	$(GO) test ./uplink -run PlacementDocument -update
+
 .PHONY: soak
 soak: ## kills and power cuts, twenty times as many rounds; hours
 	cd build/lab && $(GO) test -timeout 12h ./promises ./powerfs -soak

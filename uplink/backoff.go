@@ -24,6 +24,13 @@ func delay(failures int, most time.Duration, chance float64) time.Duration {
 	return time.Duration(chance * float64(limit))
 }
 
+// longestPause is the most time between two tries of one of so many endpoints.
+// Each has pauses of its own; without the factor a link would dial the more
+// often the more endpoints there are, and a fleet with it.
+func longestPause(most time.Duration, endpoints int) time.Duration {
+	return most * time.Duration(max(endpoints, 3)) / 3
+}
+
 // trouble is what a link remembers of one endpoint.
 type trouble struct {
 	failures int
@@ -31,9 +38,11 @@ type trouble struct {
 	avoid    time.Time // only tried before if there is no other: it has sent the link away
 }
 
-func (t *trouble) failed(now time.Time, most time.Duration) {
+func (t *trouble) failed(now time.Time, most time.Duration) { t.fail(now, most, rand.Float64()) }
+
+func (t *trouble) fail(now time.Time, most time.Duration, chance float64) {
 	t.failures++
-	t.until = now.Add(delay(t.failures, most, rand.Float64()))
+	t.until = now.Add(delay(t.failures, most, chance))
 }
 
 // lost notes the end of a connection that lasted so long. After a stable one

@@ -9,7 +9,7 @@ import (
 
 // The ways to spread links over endpoints.
 const (
-	RoundRobin = "round-robin" // link after link along the list, from an offset that differs between gateways
+	RoundRobin = "round-robin" // link after link along the list, from an offset and by a step that differ between gateways
 	Random     = "random"      // another order at each start
 	Sticky     = "sticky"      // rendezvous hash of gateway, link and endpoint: moves little when the list changes
 	Weighted   = "weighted"    // the same, in proportion to weights
@@ -36,7 +36,9 @@ func preference(placement, gateway, salt string, link int, urls []string, rates 
 		}
 	}
 	if placement == RoundRobin && len(urls) > 0 {
-		first := (hash(gateway) + uint64(link)) % uint64(len(urls))
+		n := uint64(len(urls))
+		step := 1 + hash(gateway, "step")%max(n-1, 1)
+		first := (hash(gateway)%n + uint64(link)*step) % n
 		score[first] = -1
 	}
 	order := make([]int, len(urls))

@@ -36,7 +36,7 @@ type Config struct {
 	ConnectTimeout conf.Duration `toml:"connect-timeout"` // TCP, TLS and CONNACK together
 	AckTimeout     conf.Duration `toml:"ack-timeout"`     // least time before a PUBACK counts as late; grows with the round trip
 	Patience       conf.Duration `toml:"patience"`        // how long a node may answer pings and acknowledge nothing
-	ReconnectMax   conf.Duration `toml:"reconnect-max"`   // most time between two tries of one endpoint
+	ReconnectMax   conf.Duration `toml:"reconnect-max"`   // most time between two tries of one of up to three endpoints; of more, longer in proportion
 	StableAfter    conf.Duration `toml:"stable-after"`    // how long an endpoint must be well before links return to it; 0: never
 	DrainTimeout   conf.Duration `toml:"drain-timeout"`   // at stop and before a return, for the PUBACKs of what is in flight
 

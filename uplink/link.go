@@ -209,7 +209,7 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 			continue
 		}
 		tried[e] = true
-		l.troubleAt(to).failed(time.Now(), set.cfg.ReconnectMax.Std())
+		l.troubleAt(to).failed(time.Now(), longestPause(set.cfg.ReconnectMax.Std(), len(set.endpoints)))
 		misses++
 		l.up.home.failed(to.url)
 		l.up.outages.missed(l, to.url, err, time.Now())
