@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"sync/atomic"
 	"time"
@@ -42,13 +43,11 @@ type vitals struct {
 	now      int64
 	oldest   int64 // when the oldest unanswered message was sent
 	inFlight int
-	read     int64  // last bytes in
-	written  int64  // last bytes out
-	suspect  bool   // another link lost this endpoint
-	allLate  bool   // the other links that have messages in flight are late too
-	behind   bool   // what was written has not all reached the other side's kernel
-	reached  uint64 // bytes that have
-	lost     bool   // the kernel has sent the rest again in vain
+	read     int64 // last bytes in
+	written  int64 // last bytes out
+	suspect  bool  // another link lost this endpoint
+	allLate  bool  // the other links that have messages in flight are late too
+	progress       // of what was written
 }
 
 // verdict is what to do about them.
@@ -71,6 +70,7 @@ type watch struct {
 	looked   int64         // when last
 	waited   time.Duration // since the ping, as far as this process was awake
 	reached  uint64
+	target   uint64 // of reached, when the ping has
 	wait     time.Duration
 	cause    error
 	answered bool  // the last ping
@@ -87,6 +87,7 @@ var (
 const (
 	leastPingWait = 750 * time.Millisecond
 	idlePingWait  = 5 * time.Second
+	unwritten     = math.MaxUint64         // the target of a ping that waits behind a write
 	awake         = 200 * time.Millisecond // a longer pause between two looks is this process's own
 )
 
@@ -104,7 +105,7 @@ func (w *watch) judge(v vitals, r rtt) (out verdict) {
 		w.waited += since
 		if v.read > w.pinged {
 			w.pinged, w.answered, w.due = 0, true, v.now+deadline
-		} else if v.behind && v.reached != w.reached {
+		} else if v.more && v.reached != w.reached && w.reached < w.target {
 			w.pinged, w.waited, w.reached = v.now, 0, v.reached // a slow line: the ping is still on its way
 		} else if w.waited > w.wait && (out.late || w.cause != errSilent) {
 			out.dead, out.lost = w.cause, v.lost
@@ -135,7 +136,7 @@ func (w *watch) judge(v vitals, r rtt) (out verdict) {
 	default:
 		return out
 	}
-	w.pinged, w.waited, w.reached, out.ping = v.now, 0, v.reached, true
+	w.pinged, w.waited, w.reached, w.target, out.ping = v.now, 0, v.reached, unwritten, true
 	return out
 }
 
@@ -190,7 +191,9 @@ func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 		l.late.Store(out.late)
 		l.setSlow(out.slow)
 		if owed = (owed || out.ping) && w.pinged != 0; owed {
-			owed = !h.wire.trySend(pingreq) // behind a write that is stuck it could not be answered either
+			if owed = !h.wire.trySend(pingreq); !owed { // behind a write that is stuck it could not be answered either
+				w.target = h.wire.progress().end
+			}
 		}
 		if out.dead != nil {
 			if errors.Is(out.dead, errStuck) {
@@ -209,7 +212,7 @@ func (h *health) vitals() vitals {
 	v := vitals{now: h.wire.clock(), read: h.wire.seen.Load(), written: h.wire.sent.Load(), suspect: h.suspect.Swap(false)}
 	v.oldest, v.inFlight = l.role.oldest()
 	v.allLate = l.up.allLate(l)
-	v.reached, v.behind, v.lost = h.wire.reached()
+	v.progress = h.wire.progress()
 	return v
 }
 

@@ -248,8 +248,8 @@ func TestJudge(t *testing.T) {
 		return vitals{oldest: oldest * ms, read: read * ms, written: written * ms, inFlight: inFlight}
 	}
 	late := func(v vitals) vitals { v.allLate = true; return v }
-	far := func(v vitals, reached uint64) vitals { v.behind, v.reached = true, reached; return v }
-	gone := func(v vitals) vitals { v.behind, v.lost = true, true; return v }
+	far := func(v vitals, reached uint64) vitals { v.more, v.reached = true, reached; return v }
+	gone := func(v vitals) vitals { v.more, v.lost = true, true; return v }
 	suspect := func(v vitals) vitals { v.suspect = true; return v }
 	for name, steps := range map[string][]step{
 		"busy and answered": {{500, v(200, 450, 400, 5), verdict{}}, {900, v(500, 800, 800, 5), verdict{}}},
@@ -306,6 +306,10 @@ func TestJudge(t *testing.T) {
 			{1500, far(v(1, 900, 1100, 1), 20), verdict{late: true}}},
 			looks(1900, 2500, step{v: far(v(1, 900, 1100, 1), 30), want: verdict{late: true}})...),
 			step{2700, far(v(1, 900, 1100, 1), 30), verdict{late: true, dead: errSilent}}),
+		"what was written after the ping moves, the ping has long arrived": append([]step{
+			{550, far(v(1, 300, 500, 5), 10), verdict{ping: true}},
+			{600, far(v(1, 300, 600, 5), 20), verdict{}}},
+			append(arriving(800, 1200), step{1400, far(v(1, 300, 1200, 5), 90), verdict{late: true, dead: errSilent}})...),
 		"this process was stopped": {
 			{100, v(90, 50, 90, 5), verdict{}},
 			{10000, v(90, 50, 90, 5), verdict{ping: true, late: true}},
@@ -316,6 +320,9 @@ func TestJudge(t *testing.T) {
 		w := fresh()
 		for _, s := range steps {
 			s.v.now = s.at * ms
+			if strings.HasPrefix(name, "what was written after") && w.pinged != 0 {
+				w.target = 20 // the ping is written
+			}
 			if got := w.judge(s.v, rtt{}); got != s.want {
 				t.Errorf("%s at %d ms: got %+v, want %+v", name, s.at, got, s.want)
 			}
@@ -327,6 +334,16 @@ func TestJudge(t *testing.T) {
 func looks(from, to int64, s step) (all []step) {
 	for s.at = from; s.at <= to; s.at += 200 {
 		all = append(all, s)
+	}
+	return all
+}
+
+// arriving are looks at which more has arrived each time.
+func arriving(from, to int64) (all []step) {
+	for at := from; at <= to; at += 200 {
+		v := vitals{oldest: int64(time.Millisecond), read: 300e6, written: at * 1e6, inFlight: 5}
+		v.more, v.reached = true, uint64(at)
+		all = append(all, step{at, v, verdict{late: at > 1001}})
 	}
 	return all
 }

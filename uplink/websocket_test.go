@@ -237,14 +237,14 @@ func TestWebSocketShowsItsSocket(t *testing.T) {
 	}
 	w := newWire(nc, nil, 1000)
 	defer w.cut(errStopping)
-	before, _, _ := w.reached()
+	before := w.progress().reached
 	if before == 0 {
 		t.Error("the kernel tells nothing of the handshake's bytes")
 	}
 	if err := w.send(pingreq); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the ping has reached the other side", func() bool { n, more, _ := w.reached(); return n > before && !more })
+	eventually(t, "the ping has reached the other side", func() bool { p := w.progress(); return p.reached > before && !p.more && p.reached == p.end })
 	w.SetReadDeadline(time.Now().Add(time.Millisecond))
 	for err == nil { // until the PINGRESP is read
 		_, err = w.Conn.Read(make([]byte, 10))

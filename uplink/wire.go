@@ -214,17 +214,26 @@ func (c *wire) write(b []byte) error {
 	return c.werr
 }
 
-// reached returns how many bytes the other side's kernel has taken, whether
-// there are more on the way, and whether those were sent again and again in
-// vain. Zeros when the kernel does not say.
-func (c *wire) reached() (bytes uint64, more, lost bool) {
+// progress is how far what was written has come.
+type progress struct {
+	reached uint64 // bytes that the other side's kernel has taken
+	end     uint64 // what reached will be when it has taken all that is written now
+	more    bool   // it has not
+	lost    bool   // the kernel has sent some again and again, in vain
+}
+
+// progress returns zeros when the kernel does not say.
+func (c *wire) progress() (p progress) {
 	c.socket(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			bytes, more = info.Bytes_acked, info.Unacked > 0 || info.Notsent_bytes > 0
-			lost = info.Unacked > 0 && info.Retransmits > 0 // not so when the other side's buffers are full
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
 		}
+		p.reached, p.more = info.Bytes_acked, info.Unacked > 0 || info.Notsent_bytes > 0
+		p.end = info.Bytes_sent - info.Bytes_retrans + uint64(info.Notsent_bytes) + 1 // the SYN is counted in Bytes_acked
+		p.lost = info.Unacked > 0 && info.Retransmits > 0                             // not so when the other side's buffers are full
 	})
-	return bytes, more, lost
+	return p
 }
 
 // below returns the TCP connection under TLS, a WebSocket and the like.
