@@ -103,9 +103,11 @@
 // the link stays, for patience. Which endpoint is next is a pure function: the
 // one with the fewest other links of the gateway, then the order of placement.
 // The first round through the list is without pause; then each endpoint has
-// its own backoff with full jitter, forgiven after a stable spell. When the
-// whole cloud was away, the first link that has a connection again ends the
-// pauses of the others, so that each still finds a node of its own.
+// its own backoff with full jitter. A connection forgives a failure for each
+// second that it lasts; after a stable one the same endpoint, which may be a
+// load balancer, is dialled at once. When the whole cloud was away, the first
+// link that has a connection again ends the pauses of the others, so that each
+// still finds a node of its own.
 //
 // # Placement
 //
