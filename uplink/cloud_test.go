@@ -20,6 +20,8 @@ type cloud struct {
 	ping    func(s *served)                                  // default: answer
 	after   func(s *served)                                  // right after CONNACK
 
+	connected func(s *served) // instead of CONNACK, when connack says nothing
+
 	wg          sync.WaitGroup
 	mu          sync.Mutex // guards what follows
 	connects    []*packets.Connect
@@ -126,6 +128,9 @@ func (s *served) answer(p *packets.ControlPacket) {
 		ca := &packets.Connack{Properties: &packets.Properties{}}
 		if s.connack != nil {
 			if ca = s.connack(s.n, p); ca == nil {
+				if s.connected != nil {
+					s.connected(s)
+				}
 				return
 			}
 		}

@@ -104,12 +104,13 @@ type limits struct {
 	packet     int  // bytes; 0: no limit
 	qos        byte
 	retain     bool
+	wildcards  bool // in subscriptions
 	keepAlive  time.Duration
 	serverKept bool // keepAlive is the cloud's wish
 }
 
 func readLimits(ca *packets.Connack, keepAlive time.Duration) limits {
-	l := limits{present: ca.SessionPresent, receive: 65535, qos: 2, retain: true, keepAlive: keepAlive}
+	l := limits{present: ca.SessionPresent, receive: 65535, qos: 2, retain: true, wildcards: true, keepAlive: keepAlive}
 	p := ca.Properties
 	if p == nil {
 		return l
@@ -125,6 +126,9 @@ func readLimits(ca *packets.Connack, keepAlive time.Duration) limits {
 	}
 	if p.RetainAvailable != nil {
 		l.retain = *p.RetainAvailable != 0
+	}
+	if p.WildcardSubAvailable != nil {
+		l.wildcards = *p.WildcardSubAvailable != 0
 	}
 	if p.ServerKeepAlive != nil {
 		l.keepAlive, l.serverKept = time.Duration(*p.ServerKeepAlive)*time.Second, true

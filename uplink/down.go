@@ -199,7 +199,12 @@ func (d *downward) mayReturn(c Config) bool { return c.Cluster }
 // messages come only for what is new.
 func (d *downward) subscribe(ctx context.Context, c *client, r *routes) error {
 	sub, wanted := &paho.Subscribe{}, map[string]bool{}
+	var refused []string
 	for _, route := range r.down {
+		if !c.limits.wildcards && strings.ContainsAny(route.filter, "+#") {
+			refused = append(refused, route.filter+" (no wildcards there)")
+			continue
+		}
 		if !wanted[route.filter] {
 			sub.Subscriptions = append(sub.Subscriptions, paho.SubscribeOptions{Topic: route.filter, QoS: route.qos, RetainHandling: 1, RetainAsPublished: true})
 		}
@@ -218,17 +223,15 @@ func (d *downward) subscribe(ctx context.Context, c *client, r *routes) error {
 			}
 		}
 	}
-	if len(sub.Subscriptions) == 0 {
-		return nil
-	}
-	ack, err := c.Subscribe(ctx, sub)
-	if ack == nil {
-		return fmt.Errorf("subscribe: %w", err)
-	}
-	var refused []string
-	for i, reason := range ack.Reasons {
-		if reason >= 0x80 && i < len(sub.Subscriptions) {
-			refused = append(refused, fmt.Sprintf("%s (0x%02X)", sub.Subscriptions[i].Topic, reason))
+	if len(sub.Subscriptions) > 0 {
+		ack, err := c.Subscribe(ctx, sub)
+		if ack == nil {
+			return fmt.Errorf("subscribe: %w", err)
+		}
+		for i, reason := range ack.Reasons {
+			if reason >= 0x80 && i < len(sub.Subscriptions) {
+				refused = append(refused, fmt.Sprintf("%s (0x%02X)", sub.Subscriptions[i].Topic, reason))
+			}
 		}
 	}
 	if len(refused) > 0 {

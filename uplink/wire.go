@@ -50,6 +50,10 @@ type wire struct {
 	end     error // why it ended; set once
 }
 
+// mostControl bounds a packet that is parsed whole, property by property, in
+// bytes: room for a reason and a Server Reference of the greatest length.
+const mostControl = 192 << 10
+
 func newWire(c net.Conn, p plane, limit int) *wire {
 	return &wire{Conn: c, plane: p, max: limit, in: make([]byte, 4096), base: time.Now()}
 }
@@ -103,6 +107,9 @@ func (c *wire) next() error {
 		c.r += total
 		return c.message(have[0], have[1+l:total])
 	case packets.CONNACK, packets.SUBACK, packets.UNSUBACK, packets.PINGRESP, packets.DISCONNECT:
+		if total > mostControl {
+			return fmt.Errorf("the cloud sent a packet of type %d with %d bytes, more than anybody needs", kind, total)
+		}
 		c.pass = total
 		return nil
 	default:
