@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -24,6 +25,9 @@ type outage struct {
 // endpoint since: perhaps nobody tried.
 const forgotten = 10 * time.Minute
 
+// mostOutages is when the forgotten ones are thrown away.
+const mostOutages = 256
+
 // missed notes a failed try. It logs what is new.
 func (o *outages) missed(l *link, endpoint string, err error, now time.Time) {
 	kind := faultOf(err)
@@ -43,6 +47,9 @@ func (o *outages) note(l *link, endpoint string, kind Fault, now time.Time) (new
 		out = nil
 	}
 	if out == nil {
+		if len(o.of) >= mostOutages { // addresses in DNS may come and go without end
+			maps.DeleteFunc(o.of, func(_ string, old *outage) bool { return now.Sub(old.last) > forgotten })
+		}
 		out = &outage{since: now, kinds: map[Fault]bool{}, links: map[*link]bool{}}
 		o.of[endpoint] = out
 	}
