@@ -52,7 +52,7 @@ func (t *trouble) fail(now time.Time, most time.Duration, chance float64) {
 // drops them is left alone for longer and longer.
 func (t *trouble) lost(now time.Time, lasted, most time.Duration) {
 	if lasted >= stableSpell {
-		*t = trouble{}
+		t.failures, t.until = 0, time.Time{}
 		return
 	}
 	t.failures = max(t.failures-int(lasted/time.Second), 0)
