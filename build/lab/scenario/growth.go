@@ -14,7 +14,7 @@ import (
 func failovers(name string, times int) Scenario {
 	return Scenario{
 		Name: name, Says: fmt.Sprintf("%d connections cut under the links, one after the other: nothing grows", times),
-		Alone: true, Long: times > 100,
+		Alone: true,
 		Prepare: func(ctx context.Context, t *take, cfg *gateway.Config) error {
 			// Or the backoff of endpoints that keep being lost would take hours.
 			cfg.Uplink = "reconnect-max = \"100ms\"\n" + cfg.Uplink

@@ -18,7 +18,6 @@ type Scenario struct {
 	// from there, else from the break, and must come while it is still broken.
 	Whole    bool
 	Alone    bool          // never with a kill of the gateway besides
-	Long     bool          // takes many minutes: only when named
 	Draining bool          // a kill of the gateway in the middle may fall into a drain
 	Hold     time.Duration // how long it stays broken at least
 	Within   time.Duration // the bound of the recovery; a minute when zero

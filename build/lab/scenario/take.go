@@ -130,7 +130,8 @@ func (t *take) play(ctx context.Context) error {
 
 // open starts the account, the gateway and, not yet publishing, the devices.
 func (t *take) open(ctx context.Context) (err error) {
-	begin, cancel := context.WithTimeout(ctx, settled)
+	// A cluster that was torn apart takes a while until it makes queues again.
+	begin, cancel := context.WithTimeout(ctx, 3*settled)
 	defer cancel()
 	if err := t.mend(begin); err != nil {
 		return err

@@ -81,7 +81,7 @@ func pick(names string) (chosen []scenario.Scenario, err error) {
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
 		for _, sc := range scenario.All() {
-			if name == "all" && !sc.Long || name == sc.Name {
+			if name == "all" || name == sc.Name {
 				chosen, found = append(chosen, sc), true
 			}
 		}
