@@ -63,7 +63,7 @@ func openAccount(ctx context.Context, c *cloud.Cloud, name, prefix string) (*acc
 		// A broker answers a subscription to what it has retained at once: the
 		// sign that it took the other one too.
 		sub := load.NewSubscriber(load.SubscriberConfig{
-			Client:    load.Client{Addrs: addrs, ID: fmt.Sprintf("%s-%d", name, i), Persistent: true, Expiry: 10 * time.Minute, KeepAlive: 5 * time.Second},
+			Client:    load.Client{Addrs: addrs, ID: fmt.Sprintf("%s-%d", name, i), Persistent: true, Expiry: 10 * time.Minute, KeepAlive: 30 * time.Second},
 			Filters:   []load.Filter{{Topic: prefix + "#", QoS: 1}, {Topic: "$SYS/broker/version", QoS: 0}},
 			OnMessage: func(m *load.Message) { a.message(i, m) },
 		})
