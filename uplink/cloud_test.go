@@ -18,6 +18,7 @@ type cloud struct {
 	connack func(n int, c *packets.Connect) *packets.Connack // of the n-th connection, from 0; nil result: say nothing
 	publish func(s *served, p *packets.Publish)              // default: acknowledge
 	ping    func(s *served)                                  // default: answer
+	suback  func(s *served, a *packets.Suback)               // default: send it
 	after   func(s *served)                                  // right after CONNACK
 
 	connected func(s *served) // instead of CONNACK, when connack says nothing
@@ -148,6 +149,10 @@ func (s *served) answer(p *packets.ControlPacket) {
 		a := &packets.Suback{PacketID: p.PacketID, Properties: &packets.Properties{}}
 		for _, o := range p.Subscriptions {
 			a.Reasons = append(a.Reasons, o.QoS)
+		}
+		if s.suback != nil {
+			s.suback(s, a)
+			return
 		}
 		s.send(a)
 	case *packets.Unsubscribe:

@@ -159,7 +159,10 @@ func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r rol
 	ctl := &control{wire: w, role: r, keepAlive: c.KeepAlive.Std(), calls: map[uint16]chan<- packets.ControlPacket{}}
 	h.wire = w
 	pc := paho.NewClient(paho.ClientConfig{
-		Conn: w, Session: ctl, PingHandler: h, PacketTimeout: within, AuthHandler: noAuth{},
+		// CONNECT is bounded by ctx. A SUBSCRIBE has longer: a cluster that was
+		// torn apart takes seconds to make a session's queue, and to leave and
+		// ask the next node for the same only adds to its work.
+		Conn: w, Session: ctl, PingHandler: h, PacketTimeout: max(within, c.Patience.Std()), AuthHandler: noAuth{},
 		OnPublishReceived:  []func(paho.PublishReceived) (bool, error){}, // the wire takes them all
 		Router:             nil,
 		OnServerDisconnect: func(*paho.Disconnect) {},
