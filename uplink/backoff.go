@@ -31,6 +31,21 @@ func longestPause(most time.Duration, endpoints int) time.Duration {
 	return most * time.Duration(max(endpoints, 3)) / 3
 }
 
+// declinedFactor is how much longer the pauses grow when the cloud is there and
+// says no: a try costs it something, and the next one hardly does better.
+const declinedFactor = 30
+
+// pauseAfter is the most time between two tries after err.
+func pauseAfter(err error, most time.Duration, endpoints int) time.Duration {
+	most = longestPause(most, endpoints)
+	switch faultOf(err) {
+	case FaultBusy, FaultCredentials, FaultNotAuthorized, FaultBanned, FaultBadClientID, FaultVersion, FaultDeclined,
+		FaultExpired, FaultUntrusted, FaultOwnCertificate, FaultHandshake:
+		return declinedFactor * most
+	}
+	return most
+}
+
 // trouble is what a link remembers of one endpoint.
 type trouble struct {
 	failures int

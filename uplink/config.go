@@ -129,7 +129,7 @@ func DefaultConfig() Config {
 		ConnectTimeout: conf.Duration(5 * time.Second),
 		AckTimeout:     conf.Duration(time.Second),
 		Patience:       conf.Duration(30 * time.Second),
-		ReconnectMax:   conf.Duration(5 * time.Second),
+		ReconnectMax:   conf.Duration(time.Second),
 		StableAfter:    conf.Duration(time.Minute),
 		DrainTimeout:   conf.Duration(2 * time.Second),
 		InFlight:       256, InFlightBytes: 1 << 20, MaxPacket: 1 << 20, DownInFlight: 1024,

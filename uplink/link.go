@@ -187,6 +187,10 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 			continue
 		}
 		e, wait := l.choose(set, tried)
+		if e < 0 && l.hope.Swap(false) {
+			l.forgive(tried)
+			continue
+		}
 		if e < 0 {
 			l.set(Backoff, "")
 			sleep(ctx, wait, l.wake)
@@ -209,7 +213,7 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 			continue
 		}
 		tried[e] = true
-		l.troubleAt(to).failed(time.Now(), longestPause(set.cfg.ReconnectMax.Std(), len(set.endpoints)))
+		l.troubleAt(to).failed(time.Now(), pauseAfter(err, set.cfg.ReconnectMax.Std(), len(set.endpoints)))
 		misses++
 		l.up.home.failed(to.url)
 		l.up.outages.missed(l, to.url, err, time.Now())

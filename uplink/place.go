@@ -142,8 +142,10 @@ func (u *Uplink) move(set *settings) {
 	u.wantRoll(errRolled)
 }
 
-// wantRoll asks for the links to connect anew.
+// wantRoll asks for the links to connect anew. Those that are away try at once:
+// what the cloud refused may be right now.
 func (u *Uplink) wantRoll(why error) {
+	u.encourage(nil)
 	select {
 	case u.rolls <- why:
 	default:

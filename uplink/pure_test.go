@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -380,5 +381,24 @@ func TestRTT(t *testing.T) {
 	}
 	if got := r.deadline(time.Second); got != time.Minute {
 		t.Errorf("got %v, want at most a minute", got)
+	}
+}
+
+// A cloud that is not there is tried often, one that says no is left alone.
+func TestPauseAfter(t *testing.T) {
+	for _, test := range []struct {
+		err       error
+		endpoints int
+		want      time.Duration
+	}{
+		{syscall.ECONNREFUSED, 1, time.Second},
+		{fault(FaultNoNode, errClosed), 3, time.Second},
+		{fault(FaultTimedOut, errClosed), 6, 2 * time.Second},
+		{fault(FaultBusy, errClosed), 1, 30 * time.Second},
+		{fmt.Errorf("CONNECT: %w", fault(FaultCredentials, errClosed)), 6, time.Minute},
+	} {
+		if got := pauseAfter(test.err, time.Second, test.endpoints); got != test.want {
+			t.Errorf("%v at %d endpoints: got %v, want %v", test.err, test.endpoints, got, test.want)
+		}
 	}
 }
