@@ -135,8 +135,8 @@ func (u *upward) dispose(e *spool.Entry, reason byte, now time.Time) {
 	}
 	switch {
 	case h != nil && h.id == idOf(e) && reason != 0x87 && !retry(reason):
-		u.bury(e, reason)
 		u.release(e.Msg.Topic)
+		u.bury(e, reason)
 	case h != nil && h.id == idOf(e):
 		u.tell(h, reason)
 		u.park(h, now, cfg.PauseFor.Std())

@@ -190,6 +190,9 @@ func (u *upward) write(w *wire) error {
 		return err
 	}
 	for i, e := range u.loose {
+		if h := u.held.topics[e.Msg.Topic]; h != nil && h.id == idOf(e) {
+			u.release(e.Msg.Topic) // nobody will answer
+		}
 		u.link.up.spool.Ack(e)
 		u.loose[i] = nil
 	}

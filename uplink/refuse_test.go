@@ -277,3 +277,78 @@ func TestPausedRouteAcrossARestart(t *testing.T) {
 		t.Errorf("got %d of the other topic again after the restart", n-well)
 	}
 }
+
+// A message that is refused for now and then for good leaves its topic free,
+// also when the dead letters have no room for it.
+func TestRefusedForGoodAfterAWhile(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		t.Run(fmt.Sprintf("full %v", full), func(t *testing.T) {
+			j := newJudge(t)
+			j.rule("r/ill", 0x97)
+			j.rule("r/large", 0x90)
+			cfg := quick(j.url())
+			cfg.InFlight, cfg.PauseAfter, cfg.PauseFor = 1, 1000, conf.Duration(time.Second)
+			dir := t.TempDir()
+			letters := filepath.Join(dir, "uplink-cloud", "dead-letters.jsonl")
+			if full {
+				if err := os.MkdirAll(letters, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			u := beginIn(t, dir, cfg, new(lines))
+			var done counter
+			dead := 0
+			for size := 1 << 20; size > 0; size /= 2 { // fill what waits for the disk, to the last byte
+				for range 4 {
+					u.Send(message("r/large", strings.Repeat("x", size)), Ticket{Owner: &done})
+					dead++
+				}
+			}
+			eventually(t, "the large ones are refused", func() bool { return j.refusals() == dead })
+			const topic = "r/ill/and/with/a/longer/name"
+			for i := range 20 {
+				u.Send(message(topic, fmt.Sprint(i)), Ticket{Owner: &done})
+			}
+			eventually(t, "the topic waits", func() bool { return u.Stats().Routes[0].Held == 1 })
+			j.rule("r/ill", 0x90)
+			eventually(t, "one is dead", func() bool { return state(u, 0).Refused > int64(dead) })
+			j.rule("r/ill", 0)
+			eventually(t, "the others are through", func() bool {
+				return len(j.of(topic))+int(state(u, 0).Refused) == 20+dead && u.Stats().Routes[0].Held == 0
+			})
+			rising(t, j.of(topic))
+			if full {
+				if err := os.Remove(letters); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "every ticket is settled", func() bool { return done.settled.Load() == int64(20+dead) })
+		})
+	}
+}
+
+// A topic that waits is let go by an endpoint that acknowledges nothing.
+func TestHeldTopicGoesUpWithQoS0(t *testing.T) {
+	j := newJudge(t)
+	j.rule("r/ill", 0x97)
+	j.connack = func(n int, _ *packets.Connect) *packets.Connack {
+		ca := &packets.Connack{Properties: &packets.Properties{}}
+		if n > 0 {
+			ca.Properties.MaximumQOS = new(byte)
+		}
+		return ca
+	}
+	cfg := quick(j.url())
+	cfg.InFlight, cfg.PauseFor = 1, conf.Duration(time.Second)
+	u := beginIn(t, t.TempDir(), cfg, new(lines))
+	var done counter
+	for i := range 20 {
+		u.Send(message("r/ill", fmt.Sprint(i)), Ticket{Owner: &done})
+	}
+	eventually(t, "the topic waits", func() bool { return u.Stats().Routes[0].Held == 1 })
+	j.rule("r/ill", 0)
+	j.cut()
+	eventually(t, "all are through", func() bool { return distinct(j.of("r/ill")) == 20 })
+	rising(t, j.of("r/ill"))
+	eventually(t, "every ticket is settled", func() bool { return done.settled.Load() == 20 && u.Stats().Routes[0].Held == 0 })
+}
