@@ -34,6 +34,7 @@ type model struct {
 	sick    map[string]bool // topics that the cloud refuses
 	back    int
 	held    []map[string]bool // by link
+	dead    int
 }
 
 type pushed struct {
@@ -72,7 +73,7 @@ func (m *model) start() {
 	if m.r.IntN(3) > 0 {
 		m.links = 2
 	}
-	s, err := New(smallConfig(), Options{Dir: m.dir, Links: m.links, Epoch: m.epoch, Wall: noClock})
+	s, err := New(smallConfig(), Options{Dir: m.dir, Links: m.links, Epoch: m.epoch, Wall: noClock, Link: m.linkOf})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -108,9 +109,10 @@ func (m *model) push() {
 	}
 	msg := &Message{Topic: topic, Payload: payload, QoS: 1, Accepted: m.clock, From: "d"}
 	m.pushed = append(m.pushed, pushed{topic: topic, life: m.epoch})
-	h := int(bucketOf(topic))
-	m.s.Push(h%m.links, Class(h/7%3), msg, Ticket{m, uint64(n)})
+	m.s.Push(m.linkOf(topic), Class(bucketOf(topic)/7%3), msg, Ticket{m, uint64(n)})
 }
+
+func (m *model) linkOf(topic string) int { return int(bucketOf(topic)) % m.links }
 
 // arrive is the cloud receiving a message.
 func (m *model) arrive(e *Entry) {
@@ -210,6 +212,34 @@ func (m *model) holds(link int) func(Class, string) bool {
 	}
 	held := maps.Clone(m.held[link])
 	return func(_ Class, topic string) bool { return held[topic] }
+}
+
+// hold has one more topic wait. What is in flight of it stays there.
+func (m *model) hold(link int) {
+	m.held[link][fmt.Sprintf("t/%d", m.r.IntN(12))] = true
+	m.s.Hold(link, m.holds(link))
+}
+
+// refuse has the cloud refuse for good what it got.
+func (m *model) refuse(link int) {
+	f := m.flights[link]
+	if !m.up[link] || len(f) == 0 {
+		return
+	}
+	i := m.r.IntN(len(f))
+	e := f[i]
+	m.flights[link] = append(f[:i:i], f[i+1:]...)
+	m.s.Refuse(e, 0x87)
+	m.dead++
+}
+
+// decide has some of the dead letters sent again, or drops them.
+func (m *model) decide(again bool) {
+	some := uint64(1 + m.r.IntN(3))
+	if _, err := takeOut(m.dir, again, func(id ID) bool { return id.Seq%some == 0 }); err != nil {
+		m.t.Fatal(err)
+	}
+	m.s.graves.empty = m.s.graves.empty && !again
 }
 
 // release lets one topic go, or all.
@@ -343,6 +373,7 @@ func (m *model) drain() {
 	}
 	for idle := 0; idle < 3; {
 		idle++
+		m.write() // what was refused, and what of it is sent again
 		for l := range m.links {
 			m.online(l)
 			for m.take(l, 10) > 0 {
@@ -366,6 +397,9 @@ func (m *model) finish() {
 	}
 	m.s.drainedAt = time.Now().Add(-time.Minute)
 	m.write()
+	if _, err := takeOut(m.dir, false, func(ID) bool { return true }); err != nil {
+		m.t.Fatal(err)
+	}
 	if left, _ := filepath.Glob(filepath.Join(m.dir, "*")); len(left) > 0 {
 		m.t.Errorf("files left after everything was acknowledged: %v", left)
 	}
@@ -374,6 +408,7 @@ func (m *model) finish() {
 		if m.wrong {
 			x.Dropped.Damaged = 0
 		}
+		x.Dropped.Refused = 0
 		if x.Dropped != (Drops{}) || x.Waiting+x.InFlight+x.Stored != 0 || x.Disk != 0 {
 			m.t.Errorf("at the end: %+v", x)
 		}
@@ -384,11 +419,12 @@ func (m *model) finish() {
 }
 
 func TestModel(t *testing.T) {
-	for seed := range uint64(80) {
+	for seed := range uint64(100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			m := newModel(t, seed)
 			m.wrong = seed%3 == 2
 			refuses := seed >= 60
+			decides := seed >= 80
 			slow := m.r.IntN(2) == 0 // more comes than goes: a long backlog
 			for range 1500 {
 				link := m.r.IntN(m.links)
@@ -397,6 +433,12 @@ func TestModel(t *testing.T) {
 					m.sicken()
 				case refuses && m.r.IntN(20) == 0:
 					m.release(link, m.r.IntN(3) == 0)
+				case decides && m.r.IntN(30) == 0:
+					m.refuse(link)
+				case decides && m.r.IntN(100) == 0:
+					m.decide(m.r.IntN(3) > 0)
+				case decides && m.r.IntN(30) == 0:
+					m.hold(link)
 				case x < 50:
 					m.push()
 				case x < 65 && (!slow || m.r.IntN(4) == 0):
@@ -422,7 +464,7 @@ func TestModel(t *testing.T) {
 				m.check()
 			}
 			m.finish()
-			t.Logf("%d messages, %d duplicates, %d starts, %d returned", len(m.pushed), m.dups, m.epoch, m.back)
+			t.Logf("%d messages, %d duplicates, %d starts, %d returned, %d refused", len(m.pushed), m.dups, m.epoch, m.back, m.dead)
 		})
 	}
 }
