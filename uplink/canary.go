@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type canary struct {
 	flights []flight // by up link; of the present round
 	round   uint64
 	down    perch // where d0 was when the round began
+	taken   int64 // commands that d0 had received by then
 	hears   bool  // d0 has subscribed, on its present connection
 	consent []consent
 	shunned map[string]*shunning
@@ -66,6 +68,8 @@ const (
 	shunLeast  = time.Minute
 	shunMost   = 30 * time.Minute
 	canaryMiss = 2 // in a row, to count
+
+	canaryCrowd = 1000 // commands in a round
 )
 
 func newCanary(u *Uplink) *canary {
@@ -139,15 +143,37 @@ func (l *link) perched() (p perch, w *wire) {
 	return perch{l.at, l.attempts}, l.health.wire
 }
 
-// send begins a round.
+// send begins a round. No lock is held while it writes: that may block.
 func (c *canary) send(cfg Config, now time.Time) {
-	_, d := c.up.downward()
+	for _, p := range c.prepare(cfg, now) {
+		if p.wire.trySend(p.message) {
+			c.sent.Add(1)
+			continue
+		}
+		c.mu.Lock()
+		if p.link < len(c.flights) {
+			c.flights[p.link].out = false
+		}
+		c.mu.Unlock()
+	}
+}
+
+// parcel is a canary to send.
+type parcel struct {
+	link    int
+	wire    *wire
+	message []byte
+}
+
+// prepare notes the canaries of a round as on their way.
+func (c *canary) prepare(cfg Config, now time.Time) (all []parcel) {
+	role, d := c.up.downward()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	down, w := d.perched()
 	if w == nil || !c.hears {
 		c.flights, c.down = nil, perch{}
-		return
+		return nil
 	}
 	if down != c.down || len(c.flights) != cfg.Links {
 		c.flights, c.down = make([]flight, cfg.Links), down
@@ -156,6 +182,7 @@ func (c *canary) send(cfg Config, now time.Time) {
 		c.consent = make([]consent, cfg.Links)
 	}
 	c.round++
+	c.taken = role.received.Load()
 	for i, l := range c.up.links[:cfg.Links] {
 		f := &c.flights[i]
 		from, w := l.perched()
@@ -166,11 +193,11 @@ func (c *canary) send(cfg Config, now time.Time) {
 		if from != f.from {
 			*f = flight{from: from}
 		}
-		if f.out = w.trySend(c.message(i, cfg)); f.out {
-			c.consent[i].ask(now)
-			c.sent.Add(1)
-		}
+		f.out = true
+		c.consent[i].ask(now)
+		all = append(all, parcel{i, w, c.message(i, cfg)})
 	}
+	return all
 }
 
 // message is a canary of one link: about 60 bytes.
@@ -262,9 +289,10 @@ func (c *canary) judge(now time.Time) {
 // were. First: some canary is missing for the first time.
 func (c *canary) sightings(d *link) (seen []sighting, first bool) {
 	at, w := d.perched()
+	role, _ := c.up.downward()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w == nil || at != c.down || !c.hears {
+	if w == nil || at != c.down || !c.hears || role.crowded(c.taken) {
 		return nil, false
 	}
 	for i := range c.flights {
@@ -287,13 +315,22 @@ func (c *canary) sightings(d *link) (seen []sighting, first bool) {
 	return seen, first
 }
 
+// crowded says whether canaries may wait behind commands, in the session's queue
+// in the cloud: that devices are slow to take, or that came in great number
+// since so many. Then their absence says nothing.
+func (d *downward) crowded(since int64) bool {
+	box := d.box.Load()
+	return box != nil && box.waiting() > 0 || d.received.Load()-since > canaryCrowd
+}
+
 // expel has the links leave a node, and makes it the last choice for a while,
 // longer each time.
 func (c *canary) expel(node, down string, now time.Time) {
 	c.blamed.Add(1)
 	c.mu.Lock()
+	maps.DeleteFunc(c.shunned, func(_ string, s *shunning) bool { return now.Sub(s.until) > s.spell })
 	s := c.shunned[node]
-	if s == nil || now.Sub(s.until) > s.spell {
+	if s == nil {
 		s = &shunning{spell: shunLeast / 2}
 		c.shunned[node] = s
 	}

@@ -124,10 +124,14 @@ func (m *mesh) route(from *cloud, p *packets.Publish) {
 // flock runs an uplink of so many up links whose canaries fly and have come
 // through.
 func flock(t *testing.T, m *mesh, links int) *Uplink {
-	cfg := quick(m.urls()...)
+	return flockOf(t, quick(m.urls()...), Options{}, links)
+}
+
+func flockOf(t *testing.T, cfg Config, opt Options, links int) *Uplink {
 	cfg.Links, cfg.Canary, cfg.CanaryEvery = links, true, conf.Duration(time.Second)
 	var log lines
-	u, _ := begin(t, cfg, Options{Log: log.logger()})
+	opt.Log = log.logger()
+	u, _ := begin(t, cfg, opt)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%+v\n%s", u.Stats().Canary, log.String())
@@ -181,6 +185,61 @@ func TestUnsureCanaryStays(t *testing.T) {
 	for i := range 2 {
 		if s := state(u, i); s.Reconnects != 0 {
 			t.Errorf("link %d: got %d reconnects, want none", i, s.Reconnects)
+		}
+	}
+}
+
+// A canary may wait in the session's queue behind commands that devices are
+// slow to take: that it does not come says nothing then.
+func TestCanaryBehindCommandsBlamesNobody(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 3)
+	cfg := quick(m.urls()...)
+	cfg.Down = []Down{{Filter: "cmd/#"}}
+	e := &edge{}
+	u := flockOf(t, cfg, e.options(), 2)
+	for _, c := range m.nodes {
+		c.mu.Lock()
+		down := slices.DeleteFunc(slices.Clone(c.live), func(s *served) bool { return s.id != "gw-d0" })
+		c.mu.Unlock()
+		for _, s := range down {
+			s.publishDown(1, "cmd/slow", "take it", nil)
+		}
+	}
+	eventually(t, "the device has a command", func() bool { return e.count() > 0 })
+	node := state(u, 1).Endpoint
+	m.part(node, true)
+	before := u.Stats().Canary.Sent
+	eventually(t, "canaries are missing", func() bool { return u.Stats().Canary.Sent >= before+2*(canaryMiss+2) })
+	if got := u.Stats().Canary; got.Blamed != 0 || state(u, 1).Reconnects != 0 {
+		t.Errorf("got %+v, want nobody blamed", got)
+	}
+	e.mu.Lock()
+	for _, ticket := range e.tickets {
+		ticket.Owner.Settle(ticket.ID, 0)
+	}
+	e.mu.Unlock()
+	eventually(t, "the node is left", func() bool { return state(u, 1).Faults[FaultNotRouting] == 1 })
+}
+
+// A session's subscription of QoS 0 is a queue on one node of RabbitMQ, without
+// which no other node takes the session.
+func TestOwnTopicsAreSubscribedAtQoS1(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t).start()
+	begin(t, present(c.url()), Options{})
+	var got []packets.SubOptions
+	eventually(t, "it subscribes", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, s := range c.subscribed {
+			got = append(got, s.Subscriptions...)
+		}
+		return len(got) > 0
+	})
+	for _, o := range got {
+		if o.QoS != 1 {
+			t.Errorf("%q: got QoS %d, want 1", o.Topic, o.QoS)
 		}
 	}
 }

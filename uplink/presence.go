@@ -147,6 +147,9 @@ func (p *presence) end() {
 
 // subscribeOwn makes the session hear the uplink's own topics, unless a route's
 // subscription covers it: two that overlap would bring devices everything twice.
+// At QoS 1: for QoS 0 RabbitMQ gives a session a second queue, which lives on
+// one node only, and after that node's death no other one takes the session's
+// CONNECT until the node is back (4.0.5, with durable_queue_type = quorum).
 func (u *Uplink) subscribeOwn(ctx context.Context, c *client, r *routes) error {
 	t := u.settings.Load().own
 	var sub paho.Subscribe
@@ -157,7 +160,7 @@ func (u *Uplink) subscribeOwn(ctx context.Context, c *client, r *routes) error {
 		case r.covers(own.example):
 			not = append(not, own.filter)
 		default:
-			sub.Subscriptions = append(sub.Subscriptions, paho.SubscribeOptions{Topic: own.filter, RetainHandling: 2, RetainAsPublished: true})
+			sub.Subscriptions = append(sub.Subscriptions, paho.SubscribeOptions{Topic: own.filter, QoS: 1, RetainHandling: 2, RetainAsPublished: true})
 		}
 	}
 	if r.covers(t.canary + "x") {
@@ -198,17 +201,26 @@ func (r *routes) covers(name string) bool {
 }
 
 // tend says what has to be said, and returns when to look again; 0 for when
-// something changes.
+// something changes. No lock is held while it writes: that may block.
 func (p *presence) tend(w *wire, now time.Time) (again time.Duration, err error) {
+	statement, again := p.look(now)
+	if statement != nil {
+		err = w.send(statement)
+	}
+	return again, err
+}
+
+// look returns a statement to send, nil for none, and when to look again.
+func (p *presence) look(now time.Time) (packet []byte, again time.Duration) {
 	if !p.dirty.Swap(false) {
 		p.mu.Lock()
 		next := p.next
 		p.mu.Unlock()
 		if next.IsZero() {
-			return 0, nil
+			return nil, 0
 		}
 		if left := next.Sub(now); left > 0 {
-			return left, nil
+			return nil, left
 		}
 	}
 	p.mu.Lock()
@@ -221,17 +233,17 @@ func (p *presence) tend(w *wire, now time.Time) (again time.Duration, err error)
 	if !p.on && !p.over && p.muted == nil && p.topic() != "" {
 		if left := p.consent.until.Sub(now); left > 0 {
 			p.next = p.consent.until
-			return left, nil
+			return nil, left
 		}
 		p.on = true // without the will, until the next connection
 	}
 	if !p.on {
 		p.next = time.Time{}
-		return 0, nil
+		return nil, 0
 	}
 	if left := p.sentAt.Add(statusEvery).Sub(now); p.waiting && left > 0 {
 		p.next = now.Add(left)
-		return left, nil
+		return nil, left
 	}
 	next := p.up.statement(p.number+1, p.reason, now, synchronised())
 	due := p.due(next, now)
@@ -242,10 +254,10 @@ func (p *presence) tend(w *wire, now time.Time) (again time.Duration, err error)
 			p.amend(now)
 			next.Reason = "corrected what another wrote here"
 		}
-		err = p.say(w, next, now)
+		packet = p.say(next, now)
 		p.next = now.Add(dropsEvery)
 	}
-	return max(p.next.Sub(now), time.Millisecond), err
+	return packet, max(p.next.Sub(now), time.Millisecond)
 }
 
 // amend counts corrections, and says that there are some.
@@ -299,8 +311,9 @@ func sameLinks(a, b []linkStatement) bool {
 	return true
 }
 
-// say sends a statement. What would be too large for the cloud is left out.
-func (p *presence) say(w *wire, s statement, now time.Time) error {
+// say notes a statement as made and returns its packet. What would be too large
+// for the cloud is left out; nil when even the rest is.
+func (p *presence) say(s statement, now time.Time) (packet []byte) {
 	body, name := s.json(), p.topic()
 	if room := p.packet - len(name) - 64; p.packet > 0 && len(body) > room {
 		short := s
@@ -319,7 +332,7 @@ func (p *presence) say(w *wire, s statement, now time.Time) error {
 		p.consent.ask(now)
 	}
 	p.sent.Add(1)
-	return w.send(appendOwn(nil, first, name, p.id(), statementProperties, body))
+	return appendOwn(nil, first, name, p.id(), statementProperties, body)
 }
 
 // id is the packet id of the last statement.
@@ -419,9 +432,13 @@ func (p *presence) stop(c *client, b *bell, reason string, most time.Duration) {
 		p.mu.Unlock()
 		return
 	}
-	err := p.say(c.wire, p.up.bare(offline, p.number+1, reason), now)
+	packet := p.say(p.up.bare(offline, p.number+1, reason), now)
 	p.on, p.over = false, true
 	p.mu.Unlock()
+	if packet == nil {
+		return
+	}
+	err := c.wire.send(packet)
 	for until := now.Add(most); err == nil; {
 		left := time.Until(until)
 		if !p.unanswered() || left <= 0 {
