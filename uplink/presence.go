@@ -30,6 +30,7 @@ type presence struct {
 	mu      sync.Mutex // guards what follows
 	reason  string     // of the last change
 	number  uint64     // of the last statement
+	tries   uint64     // CONNECTs with a will
 	consent consent
 	muted   error // the cloud refused the will: no presence until a Reload or another refusal
 	plain   bool  // the cloud has no retained messages
@@ -91,9 +92,10 @@ func (p *presence) will(cp *paho.Connect, c Config) {
 	if c.Cluster {
 		delay = uint32(c.OfflineAfter.Std() / time.Second)
 	}
+	p.tries++
 	cp.WillMessage = &paho.WillMessage{
 		Topic: name, QoS: 1, Retain: !p.plain,
-		Payload: p.up.bare(offline, p.number, "the connection was lost").json(),
+		Payload: p.up.bare(offline, (p.tries+1)*numbers-1, "the connection was lost").json(),
 	}
 	if p.atMost {
 		cp.WillMessage.QoS = 0
@@ -129,6 +131,7 @@ func (p *presence) begin(l limits) {
 	p.on = p.topic() != "" && p.muted == nil && p.consent.given(now)
 	p.tell = p.muted
 	p.qos, p.retain, p.packet = min(l.qos, 1), l.retain, l.packet
+	p.number = max(p.number, p.tries*numbers)
 	p.waiting, p.wrong, p.amends, p.said, p.body = false, false, 0, statement{}, ""
 	p.sentAt, p.changed, p.next, p.over = time.Time{}, time.Time{}, p.consent.until, false
 	p.dirty.Store(true)

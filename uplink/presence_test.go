@@ -152,10 +152,15 @@ func TestWill(t *testing.T) {
 	if took := time.Since(cut); took < cfg.OfflineAfter.Std() {
 		t.Errorf("got the will after %v, want it not before %v", took, cfg.OfflineAfter.Std())
 	}
-	if s.Reason != "the connection was lost" || s.Number == 0 {
+	if s.Reason != "the connection was lost" {
 		t.Errorf("got %+v", s)
 	}
 	will := s.Number
+	for _, s := range e.all() {
+		if s.State == online && s.Number >= will {
+			t.Errorf("got number %d before the will's %d, want less", s.Number, will)
+		}
+	}
 	here.refuse(false)
 	if s = e.is(t, "it is back", online); s.Number <= will {
 		t.Errorf("got number %d after the will's %d, want more", s.Number, will)

@@ -9,14 +9,14 @@ import (
 
 // statement is what a gateway says of itself on its status topic, as JSON. Of
 // two statements of one gateway the one with the greater epoch, and then the
-// greater number, is the later one; a will has the number of the statement
-// before its connection, and so is older than all that the gateway said since.
+// greater number, is the later one. That holds for wills too: each has the last
+// of its connection's numbers, though it was made before all the others.
 type statement struct {
 	State   string `json:"state"` // online or offline
 	Gateway string `json:"gateway"`
 	Version string `json:"version,omitempty"`
 	Epoch   uint64 `json:"epoch"`          // counts the gateway's starts
-	Number  uint64 `json:"number"`         // counts its statements since then
+	Number  uint64 `json:"number"`         // grows with each of its statements since then
 	Reason  string `json:"reason"`         // of the last change, in words
 	Time    string `json:"time,omitempty"` // RFC 3339, UTC; left out while the clock is not synchronised
 
@@ -78,6 +78,9 @@ func (u *Uplink) linkStatements() (all []linkStatement) {
 	}
 	return all
 }
+
+// numbers is how many of them a connection has for its statements and its will.
+const numbers = 1_000_000_000
 
 const mostDrops = 32 // rows; a statement has to fit into a packet
 
