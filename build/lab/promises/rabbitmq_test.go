@@ -66,7 +66,8 @@ func TestRabbitMQFailover(t *testing.T) {
 // is killed: the session is found on another node, or later, with the commands
 // that came meanwhile.
 func TestRabbitMQDownLink(t *testing.T) {
-	w := newWorld(t, options{cloud: "rabbitmq", edge: patient})
+	w := newWorld(t, options{cloud: "rabbitmq", edge: patient, uplink: `offline-after = "5s"`})
+	said := w.presence()
 	a := w.commands(load.Client{Addrs: w.cloud.Addrs()}, 100)
 	kills := rounds(2)
 	for range kills {
@@ -74,27 +75,43 @@ func TestRabbitMQDownLink(t *testing.T) {
 		node := w.away(nowhere, "d0")
 		began := time.Now()
 		w.cloud.Nodes[node].Kill()
-		w.away(node, "d0")
+		to := w.away(node, "d0")
+		w.eventually("the cloud is told where the down link is", time.Minute, func() bool {
+			return said.latest().State == "online" && said.at("lab-d0") == "mqtt://"+w.ways[to].Addr()
+		})
 		t.Logf("node %d killed under the down link: on another after %v", node, time.Since(began).Round(time.Millisecond))
 		w.must(w.cloud.Nodes[node].Start(w.soon(2 * time.Minute)))
 	}
+	if !said.never("offline") {
+		t.Errorf("failovers made the gateway offline: %+v", said.all)
+	}
+	epoch := said.latest().Epoch
 	w.restart((*gateway.Gateway).Kill)
+	w.eventually("the cloud is told of the restart", time.Minute, func() bool { return said.latest().Epoch > epoch })
 	r := a.account()
-	// RabbitMQ itself sends late what was under way to a subscriber whose node
-	// died: its prefetch, for each kill.
+	// RabbitMQ itself sends late what was under way to a subscriber that died, or
+	// whose node did: its prefetch, for each kill.
 	const prefetch = 10
-	if r.Lost > 0 || r.Foreign > 0 || r.Acked == 0 || r.Disorder > uint64(prefetch*kills) {
+	if r.Lost > 0 || r.Foreign > 0 || r.Acked == 0 || r.Disorder > uint64(prefetch*(kills+1)) {
 		t.Errorf("of %d commands: lost %d, out of order %d, foreign %d; the gateway's last output:\n%s",
 			r.Acked, r.Lost, r.Disorder, r.Foreign, w.gateway.Process().Output())
 	}
 	a = w.commands(load.Client{Addrs: w.cloud.Addrs()}, 100)
 	time.Sleep(500 * time.Millisecond)
 	w.restart(stop)
+	if said.never("offline") {
+		t.Error("the cloud was not told of the stop")
+	}
 	r = a.account()
 	if r.Lost > 0 || r.Foreign > 0 || r.Acked == 0 || r.Disorder > prefetch || r.Duplicates > 0 {
 		t.Errorf("of %d commands: lost %d, twice %d, out of order %d, foreign %d; the gateway's last output:\n%s",
 			r.Acked, r.Lost, r.Duplicates, r.Disorder, r.Foreign, w.gateway.Process().Output())
 	}
+	w.gateway.Kill()
+	w.eventually("the will speaks", time.Minute, func() bool {
+		last := said.latest()
+		return last.State == "offline" && last.Reason == "the connection was lost"
+	})
 }
 
 // listen starts a device that subscribes to commands, until the test ends.
