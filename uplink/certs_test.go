@@ -130,6 +130,7 @@ func TestRenewedCertificateRollsTheLinks(t *testing.T) {
 	})
 	end()
 	eventually(t, "all are acknowledged", func() bool { return int(done.settled.Load()) == devices.sent() && len(c.got()) >= devices.sent() })
+	eventually(t, "both links know that they are up", func() bool { return state(u, 0).Reconnects > 0 && state(u, 1).Reconnects > 0 })
 	stop()
 	if both {
 		t.Error("both links were away at once")
@@ -142,7 +143,7 @@ func TestRenewedCertificateRollsTheLinks(t *testing.T) {
 		var n int
 		topic, number, _ := strings.Cut(string(m.Payload), " ")
 		fmt.Sscan(number, &n)
-		book.arrive(topic, n)
+		book.arrive("", topic, n)
 	}
 	if first, twice := book.count(); first != devices.sent() || twice != 0 || len(book.disorder) != 0 {
 		t.Errorf("got %d messages, %d twice, out of order %v, want %d, none and none", first, twice, book.disorder, devices.sent())

@@ -82,10 +82,12 @@ func beginAt(t testing.TB, cfg Config, endpoint int) (u *Uplink, stop func()) {
 	}
 }
 
-// ledger checks what consumers on all nodes see together.
+// ledger checks what consumers on all nodes see together. Order is that of each
+// node: what one delivered before it was killed may be read after what came
+// from the next one.
 type ledger struct {
 	mu         sync.Mutex
-	next       map[string]int
+	next       map[[2]string]int // by node and topic: after the greatest number
 	seen       map[string]map[int]bool
 	duplicates int
 	disorder   []string
@@ -93,11 +95,11 @@ type ledger struct {
 	gap        time.Duration        // longest between two of one topic
 }
 
-func (l *ledger) arrive(topic string, n int) {
+func (l *ledger) arrive(node, topic string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.seen == nil {
-		l.next, l.seen, l.last = map[string]int{}, map[string]map[int]bool{}, map[string]time.Time{}
+		l.next, l.seen, l.last = map[[2]string]int{}, map[string]map[int]bool{}, map[string]time.Time{}
 	}
 	if l.seen[topic] == nil {
 		l.seen[topic] = map[int]bool{}
@@ -107,10 +109,11 @@ func (l *ledger) arrive(topic string, n int) {
 		return
 	}
 	l.seen[topic][n] = true
-	if n < l.next[topic] {
-		l.disorder = append(l.disorder, fmt.Sprintf("%s: %d after %d", topic, n, l.next[topic]-1))
+	at := [2]string{node, topic}
+	if n < l.next[at] {
+		l.disorder = append(l.disorder, fmt.Sprintf("%s: %d after %d", topic, n, l.next[at]-1))
 	}
-	l.next[topic] = max(l.next[topic], n+1)
+	l.next[at] = max(l.next[at], n+1)
 	now := time.Now()
 	if last, ok := l.last[topic]; ok {
 		l.gap = max(l.gap, now.Sub(last))
@@ -129,7 +132,7 @@ func (l *ledger) count() (first, duplicates int) {
 
 // consume enters everything that one node delivers.
 func (l *ledger) consume(t testing.TB, addr string) (subscribed *atomic.Int64) {
-	return consume(t, addr, l.arrive)
+	return consume(t, addr, func(topic string, n int) { l.arrive(addr, topic, n) })
 }
 
 // consume subscribes to everything at one node, connecting anew when the node
