@@ -142,6 +142,7 @@ func (u *Uplink) renew(old, t *trust) {
 		return
 	}
 	next.trust = t
+	next.edition++
 	u.install(&next)
 	u.mu.Unlock()
 	u.log.Info("certificates read again, the links connect anew")

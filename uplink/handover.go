@@ -107,6 +107,7 @@ func (l *link) forgive(tried []bool) {
 func (l *link) greet(ctx context.Context, set *settings, nc net.Conn, within time.Duration) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	l.edition = set.edition
 	h := &health{link: l, nudge: make(chan struct{}, 1)}
 	cp := l.role.connect(set.cfg)
 	cp.ClientID = l.id

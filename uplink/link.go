@@ -64,6 +64,7 @@ type link struct {
 	hope     atomic.Bool         // another link has a connection again: every endpoint may be tried
 	detour   detour
 	adopted  *settings // the last ones
+	edition  int       // of the settings that the connection was made with
 	referTo
 
 	sayMu sync.Mutex // orders what the role is told about being online
@@ -118,6 +119,9 @@ func (l *link) run(ctx context.Context) {
 		began := time.Now()
 		sctx, retire := context.WithCancelCause(ctx)
 		l.connected(c, e, retire)
+		if l.edition != l.up.settings.Load().edition { // changed while it connected: the roll passed it by
+			retire(errRolled)
+		}
 		leave := l.detour.stay(retire)
 		err := l.role.serve(sctx, c)
 		leave()

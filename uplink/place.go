@@ -137,6 +137,7 @@ func (l *link) whereabouts() string {
 func (u *Uplink) move(set *settings) {
 	u.mu.Lock()
 	u.expand(set) // DNS may have answered since set was read
+	set.edition = u.settings.Load().edition + 1
 	u.install(set)
 	u.mu.Unlock()
 	u.wantRoll(errRolled)

@@ -75,6 +75,7 @@ type settings struct {
 	endpoints []endpoint // as DNS says
 	orders    [][]int    // by link
 	own       topics
+	edition   int // counts the changes that connections are made anew for
 
 	trust *trust
 	way   way
