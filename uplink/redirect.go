@@ -226,7 +226,9 @@ func (l *link) divert(e endpoint, err error) {
 	set := l.up.settings.Load()
 	life := set.cfg.RedirectFor.Std()
 	if set.index(e.url) >= 0 {
-		l.troubleAt(e).avoid = time.Now().Add(life)
+		until := time.Now().Add(life)
+		l.troubleAt(e).avoid = until
+		l.up.home.sentAway(e.url, until)
 	}
 	why := l.detour.obey(r, e, set.cfg.mayRedirect, life)
 	if why == nil {

@@ -229,3 +229,33 @@ func TestRedirectionKeepsTLS(t *testing.T) {
 		t.Errorf("got %+v, %v, want TLS", to, err)
 	}
 }
+
+// Who was sent away without a place to go does not return as soon as the node
+// looks well, but after redirect-for.
+func TestNoReturnToWhoSendsAway(t *testing.T) {
+	home, guest := newCloud(t), newCloud(t).start()
+	home.publish = func(s *served, p *packets.Publish) {
+		s.ack(p.PacketID, 0)
+		s.sendAway(0x9C, "")
+	}
+	home.start()
+	cfg := calm(quick(home.url(), guest.url()))
+	cfg.StableAfter = conf.Duration(100 * time.Millisecond)
+	u, _ := beginAt(t, cfg, 0)
+	eventuallyUp(t, u, 0)
+	var done counter
+	u.Send(message("a", "0"), Ticket{Owner: &done})
+	eventually(t, "the link is with the other node", func() bool { return state(u, 0).Endpoint == guest.url() && state(u, 0).State == Connected })
+	if !u.home.shut(home.url()) || u.home.shut(guest.url()) {
+		t.Error("the node that sends links away is not shut alone")
+	}
+	set := u.settings.Load()
+	for range 3 {
+		u.lookHome(t.Context(), set, time.Nanosecond)
+	}
+	if s := state(u, 0); s.Returns+s.ReturnsFailed != 0 || s.Endpoint != guest.url() {
+		t.Errorf("got %+v, want the link to stay", s)
+	}
+	u.home.sentAway(home.url(), time.Time{})
+	eventually(t, "it returns when the time is over", func() bool { return state(u, 0).Returns > 0 })
+}

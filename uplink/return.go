@@ -50,6 +50,19 @@ func (h *homeward) lost(url string, returned bool, lasted time.Duration) {
 	h.with(url, func(s *spell) { s.lost(returned, lasted) })
 }
 
+// sentAway notes that url wants no links until then.
+func (h *homeward) sentAway(url string, until time.Time) {
+	h.with(url, func(s *spell) { s.away = until })
+}
+
+// shut says whether url wants no links now.
+func (h *homeward) shut(url string) (shut bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.spells[url]
+	return s != nil && s.shut(time.Now())
+}
+
 // forget drops the endpoints that are no longer in the list.
 func (h *homeward) forget(set *settings) {
 	h.mu.Lock()
@@ -88,7 +101,7 @@ func (u *Uplink) lookHome(ctx context.Context, set *settings, after time.Duratio
 	priority := append(set.priorities(), math.MaxInt) // of no endpoint of the list
 	wanted := map[int]bool{}
 	better(set.orders[:len(at)], at, priority, func(l, e int) bool {
-		if free[l] && !u.canary.shuns(set.endpoints[e].url, time.Now()) {
+		if url := set.endpoints[e].url; free[l] && !u.canary.shuns(url, time.Now()) && !u.home.shut(url) {
 			wanted[e] = true
 		}
 		return false

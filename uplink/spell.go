@@ -10,6 +10,7 @@ type spell struct {
 	since time.Time     // of the first good look after the last bad one; zero: none yet
 	need  time.Duration // how long it must last this time
 	level int           // doublings
+	away  time.Time     // until when nobody returns: the endpoint has sent a link away
 }
 
 // good notes that the endpoint was found well. The spell that begins with it
@@ -52,8 +53,11 @@ func (s *spell) lost(returned bool, lasted time.Duration) {
 }
 
 func (s *spell) over(now time.Time) bool {
-	return !s.since.IsZero() && now.Sub(s.since) >= s.need
+	return !s.since.IsZero() && now.Sub(s.since) >= s.need && !s.shut(now)
 }
+
+// shut says whether the endpoint does not want links now.
+func (s *spell) shut(now time.Time) bool { return now.Before(s.away) }
 
 // lookEvery is how often an endpoint is looked at during a spell.
 func lookEvery(after time.Duration) time.Duration {
