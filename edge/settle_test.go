@@ -276,7 +276,9 @@ func TestPublishFromInside(t *testing.T) {
 		return true
 	}})
 	o := &owner{settled: map[uint64]byte{}}
-	message := func(qos byte) *Message { return &Message{Topic: "down", Payload: []byte("x"), QoS: qos, Accepted: time.Now()} }
+	message := func(qos byte) *Message {
+		return &Message{Topic: "down", Payload: []byte("x"), QoS: qos, Accepted: time.Now()}
+	}
 	b.Publish(message(1), Ticket{o, 1})
 	b.Publish(message(1), Ticket{})
 	if !o.has(1) {
