@@ -62,9 +62,9 @@ func (b *Broker) releaseOverdue(now time.Time) {
 	h.mu.Lock()
 	list := slices.Collect(maps.Keys(h.set))
 	h.mu.Unlock()
-	since := now.Add(-b.config().Limits.StallAfter.Std())
+	then := now.Add(-b.config().Limits.StallAfter.Std())
 	for _, s := range list {
-		waiters, left := s.overdue(since)
+		waiters, left := s.overdue(then)
 		if n := len(waiters); n > 0 {
 			b.stats.overdue.Add(int64(n))
 			b.notice("commands are not acknowledged in time; they wait in the session", s.id)
@@ -78,9 +78,10 @@ func (b *Broker) releaseOverdue(now time.Time) {
 	}
 }
 
-// overdue takes the tickets off deliveries of messages from before since; left
-// says whether there are younger ones.
-func (s *session) overdue(since time.Time) (waiters []*waiter, left bool) {
+// overdue takes the tickets off deliveries that they wait for since before then;
+// left says whether there are younger ones. A message may be older: commands
+// wait for devices that are not back yet.
+func (s *session) overdue(then time.Time) (waiters []*waiter, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.out.gone {
@@ -88,7 +89,7 @@ func (s *session) overdue(since time.Time) (waiters []*waiter, left bool) {
 		if d.w == nil {
 			continue
 		}
-		if d.m == nil || d.m.Accepted.After(since) {
+		if d.w.since.After(then) {
 			return waiters, true
 		}
 		waiters = append(waiters, d.w)

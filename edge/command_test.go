@@ -52,6 +52,26 @@ func TestSilentClientHoldsNoTicket(t *testing.T) {
 	})
 }
 
+// A command that has waited for its device is not overdue when that has only
+// just got it.
+func TestOldCommandIsNotOverdue(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) { c.Limits.StallAfter = conf.Duration(time.Minute) })
+	o := &owner{settled: map[uint64]byte{}}
+	s := connect(t, b, "s")
+	s.subscribe(sub{filter: "#", qos: 1})
+	old := command("t", "1")
+	old.Accepted = time.Now().Add(-time.Hour)
+	b.Publish(old, Ticket{o, 1})
+	b.Flush()
+	m := s.expect(packets.Publish)
+	b.releaseOverdue(time.Now())
+	if n := b.Stats().Overdue; o.has(1) || n > 0 {
+		t.Errorf("its ticket did not wait: %d overdue", n)
+	}
+	s.ack(packets.Puback, m.PacketID)
+	until(t, "it is settled", func() bool { return o.has(1) })
+}
+
 // One client that does not answer does not delay the tickets of others beyond
 // the stall time, and gets what it missed when it comes back.
 func TestOverdueCommandsStayInTheSession(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 func (b *Broker) Publish(m *Message, t Ticket) {
 	var w *waiter
 	if t.Owner != nil && m.QoS > 0 {
-		w = &waiter{t: t}
+		w = &waiter{t: t, since: time.Now()}
 		w.n.Store(1)
 	}
 	b.inside(m, w, nil, false)

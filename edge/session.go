@@ -41,6 +41,7 @@ type session struct {
 type waiter struct {
 	n      atomic.Int32
 	reason atomic.Uint32 // other than 0 when a session could not take the message
+	since  time.Time
 	t      Ticket
 }
 
