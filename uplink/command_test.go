@@ -127,6 +127,41 @@ func TestCommandWaitsForItsDevice(t *testing.T) {
 	}
 }
 
+// Nobody is waited for when too much waits. All is handed over then, and the
+// order of a topic holds, through a cloud that sends more than it may, too.
+func TestTooManyCommandsToWait(t *testing.T) {
+	c := newCloud(t)
+	cfg := downOnly(c.url())
+	cfg.WaitForDevices = conf.Duration(time.Hour)
+	cfg.DownInFlight = 4
+	h := home{edge: edge{settle: true}}
+	u, to, _ := downLink(t, c, cfg, h.options())
+	const few, all, body = 20, 200, 32 << 10
+	send := func(i int) {
+		to.get().publishDown(uint16(i+1), fmt.Sprint("site/7/cmd/", i%3), fmt.Sprint(i, strings.Repeat(" ", body)), nil)
+	}
+	for i := range few {
+		send(i)
+	}
+	eventually(t, "they wait", func() bool { return state(u, 1).Received == few })
+	if n := h.count(); n != 0 {
+		t.Errorf("got %d delivered, want none", n)
+	}
+	for i := few; i < all; i++ {
+		send(i)
+	}
+	eventually(t, "all are delivered", func() bool { return h.count() == all })
+	last := map[string]int{}
+	for _, m := range h.got {
+		var i int
+		fmt.Sscan(string(m.Payload), &i)
+		if i < last[m.Topic] {
+			t.Fatalf("%s: got %d after %d", m.Topic, i, last[m.Topic])
+		}
+		last[m.Topic] = i
+	}
+}
+
 // When the time is over nobody is waited for.
 func TestCommandWaitsNotForEver(t *testing.T) {
 	c := newCloud(t)

@@ -46,14 +46,15 @@
 // turns a command away: PUBACK 0x97, and a count in the edge.
 //
 // Nothing waits but the acknowledgement: the reader hands over what comes as it
-// comes. Memory is bounded by the Receive Maximum and by the limits of sessions.
-// A cloud that sends more than the Receive Maximum is told of and borne, since
-// Mosquitto 2.0.11 does; the limits of sessions hold for what it sends.
+// comes. Memory is bounded by the limits of sessions. A cloud that sends more
+// than the Receive Maximum is told of and borne, since Mosquitto 2.0.11 does; the
+// limits of sessions hold for what it sends.
 //
 // While the gateway is away the cloud's session keeps commands. After a start
 // they come at once, before devices are back, whose sessions went with the
 // process: a command that nobody subscribes to waits, unacknowledged, and
-// those of its topic behind it, until somebody does or wait-for-devices is over.
+// those of its topic behind it, until somebody does, wait-for-devices is over,
+// or 4 MiB wait.
 // Before a stop (HoldCommands) and before a link moves, further commands stay
 // with the cloud and those that the edge has are waited for: they come once.
 // After kill -9 or the loss of a node, what was not acknowledged comes again.

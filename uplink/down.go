@@ -66,7 +66,7 @@ func (d *downward) begin(w *wire, l limits) {
 	box := newInbox(d, w, int(d.window(c)))
 	box.held = d.stopping.Load()
 	d.box.Store(box)
-	d.early.begin(c.WaitForDevices.Std(), c.DownInFlight)
+	d.early.begin(c.WaitForDevices.Std())
 	d.subscribed = nil
 	switch {
 	case l.present:

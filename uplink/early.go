@@ -13,10 +13,11 @@ type early struct {
 	wanted func(topic string) bool // whether somebody has subscribed; nil: always
 	over   atomic.Bool
 
-	mu    sync.Mutex // guards what follows
-	until time.Time  // zero before the first connection
-	list  []command  // in order of arrival
-	most  int        // messages in it; what is too much is not waited for
+	mu     sync.Mutex     // guards what follows
+	until  time.Time      // zero before the first connection
+	list   []command      // in order of arrival
+	topics map[string]int // how many of each
+	bytes  int            // of all
 }
 
 type command struct {
@@ -24,16 +25,24 @@ type command struct {
 	t Ticket
 }
 
-const earlyTick = 20 * time.Millisecond // between two looks for subscribers
+const (
+	earlyTick  = 20 * time.Millisecond // between two looks for subscribers
+	earlyBytes = 4 << 20               // when there are more, nobody is waited for any longer
+)
+
+// size is what c takes in memory, about.
+func (c *command) size() int {
+	return len(c.m.Topic) + len(c.m.Payload) + len(c.m.Properties) + 200
+}
 
 // begin starts a connection: what waited for an earlier one comes again.
-func (e *early) begin(lasts time.Duration, most int) {
+func (e *early) begin(lasts time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.until.IsZero() {
 		e.until = time.Now().Add(lasts)
 	}
-	e.list, e.most = nil, most
+	e.list, e.topics, e.bytes = nil, map[string]int{}, 0
 	if e.wanted == nil || lasts == 0 {
 		e.over.Store(true)
 	}
@@ -53,22 +62,17 @@ func (e *early) keep(m *Message, t Ticket, b *bell) bool {
 		e.over.Store(true)
 		return false
 	}
-	if len(e.list) >= e.most || (late || wanted) && !e.behind(m.Topic) {
+	if (late || wanted) && e.topics[m.Topic] == 0 {
 		return false
 	}
-	e.list = append(e.list, command{m, t})
+	c := command{m, t}
+	e.list = append(e.list, c)
+	e.topics[m.Topic]++
+	if e.bytes += c.size(); e.bytes > earlyBytes && !late {
+		e.until = time.Now()
+	}
 	b.notify()
 	return true
-}
-
-// behind says whether a message of the topic waits. mu is held.
-func (e *early) behind(topic string) bool {
-	for i := range e.list {
-		if e.list[i].m.Topic == topic {
-			return true
-		}
-	}
-	return false
 }
 
 // waiting returns what waits, and whether its time is over.
@@ -115,6 +119,11 @@ func (e *early) drop(handed map[*Message]bool) time.Duration {
 	for _, c := range e.list {
 		if !handed[c.m] {
 			left = append(left, c)
+			continue
+		}
+		e.bytes -= c.size()
+		if e.topics[c.m.Topic]--; e.topics[c.m.Topic] == 0 {
+			delete(e.topics, c.m.Topic)
 		}
 	}
 	if e.list = left; len(left) == 0 {
