@@ -17,8 +17,9 @@ import (
 // message is acknowledged to the cloud when its ticket is settled, in the
 // order in which the messages came [MQTT-4.6.0-2].
 type downward struct {
-	link *link
-	bell *bell // of the goroutine that works
+	link  *link
+	bell  *bell // of the goroutine that works
+	alone bool  // nothing else goes over the link: a write is a few acknowledgements, and does not get stuck
 
 	subscribed *routes               // what this connection's session has
 	kept       bool                  // the cloud has a session of ours
@@ -31,7 +32,7 @@ type downward struct {
 }
 
 func newDownward(l *link, b *bell) *downward {
-	d := &downward{link: l, bell: b}
+	d := &downward{link: l, bell: b, alone: b == &l.bell}
 	d.early.wanted = l.up.opt.Wanted
 	return d
 }
@@ -64,8 +65,10 @@ func (d *downward) begin(w *wire, l limits) {
 	d.link.up.presence.begin(l)
 	c := d.link.config()
 	box := newInbox(d, w, int(d.window(c)))
-	box.held = d.stopping.Load()
 	d.box.Store(box)
+	if d.stopping.Load() {
+		box.hold()
+	}
 	d.early.begin(c.WaitForDevices.Std())
 	d.subscribed = nil
 	switch {
@@ -119,7 +122,7 @@ func (d *downward) work(ctx context.Context, c *client, leave func() bool) error
 			return err
 		}
 		d.bell.park(ctx, c.Done(), sooner(again, d.handEarly(box)))
-		if err := box.flush(false); err != nil {
+		if err := box.flush(); err != nil {
 			return err
 		}
 		if leave() {
@@ -150,7 +153,7 @@ func (d *downward) drain(c *client, most time.Duration) {
 	box.hold()
 	for until := time.Now().Add(most); ; {
 		left := time.Until(until)
-		if box.flush(false) != nil || box.handed() == 0 || left <= 0 || d.stopping.Load() {
+		if box.flush() != nil || box.handed() == 0 || left <= 0 || d.stopping.Load() {
 			return
 		}
 		select {
@@ -341,5 +344,5 @@ func (d *downward) idle() {
 		d.dirty = false
 		d.link.up.settledNow()
 	}
-	d.box.Load().flush(true) // an error shows in the next read
+	d.box.Load().rest()
 }

@@ -12,16 +12,17 @@ type inbox struct {
 	down *downward
 	wire *wire
 
+	limit int  // of messages not acknowledged: the Receive Maximum
+	told  bool // that it is exceeded; the reader's
+
 	mu         sync.Mutex // guards what follows
 	ring       []arrival  // a power of two
 	head, tail uint64     // positions of messages not acknowledged
-	limit      int        // of them: the Receive Maximum
 	out        []byte     // PUBACKs to write
 	reading    bool       // the reader is at work, and will flush before it waits
 	with       int        // messages that the edge has and has not settled
 	held       bool       // the edge gets nothing more
 	skipped    bool       // something was kept from it
-	told       bool       // that the limit is exceeded
 }
 
 type arrival struct {
@@ -48,15 +49,21 @@ func newInbox(d *downward, w *wire, receive int) *inbox {
 // once it gets acknowledgements one by one after a pause, and would send all
 // again if it were left for that. What the edge keeps of them has other limits.
 func (b *inbox) arrive(id uint16) (pos uint64, ok bool) {
+	pos, waiting := b.note(id)
+	if waiting >= b.limit && waiting < mostArrivals {
+		b.down.exceeded(!b.told)
+		b.told = true
+	}
+	return pos, waiting < mostArrivals
+}
+
+// note returns how many messages waited before.
+func (b *inbox) note(id uint16) (pos uint64, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	waiting := int(b.tail - b.head)
+	waiting = int(b.tail - b.head)
 	if waiting >= mostArrivals {
-		return 0, false
-	}
-	if waiting >= b.limit {
-		b.down.exceeded(waiting == b.limit && !b.told)
-		b.told = true
+		return 0, waiting
 	}
 	if waiting == len(b.ring) {
 		b.grow()
@@ -65,7 +72,7 @@ func (b *inbox) arrive(id uint16) (pos uint64, ok bool) {
 	b.tail++
 	b.ring[pos&uint64(len(b.ring)-1)] = arrival{id: id}
 	b.reading = true
-	return pos, true
+	return pos, waiting
 }
 
 func (b *inbox) grow() {
@@ -161,13 +168,15 @@ func (b *inbox) Settle(pos uint64, reason byte) {
 
 // flush writes what is ready. The wire's lock is taken first, so that two
 // flushes cannot overtake each other.
-func (b *inbox) flush(reader bool) error {
+func (b *inbox) flush() error {
 	b.wire.mu.Lock()
 	defer b.wire.mu.Unlock()
+	return b.write()
+}
+
+// write is flush with the wire's lock held.
+func (b *inbox) write() error {
 	b.mu.Lock()
-	if reader {
-		b.reading = false
-	}
 	out := b.out
 	b.out = nil
 	b.mu.Unlock()
@@ -175,4 +184,21 @@ func (b *inbox) flush(reader bool) error {
 		return nil
 	}
 	return b.wire.write(out)
+}
+
+// rest is flush for the reader, which is about to wait. Where the wire is busy
+// it leaves the writing to the link's goroutine: the write may be stuck until
+// more is read.
+func (b *inbox) rest() {
+	if b.down.alone && b.wire.mu.TryLock() {
+		defer b.wire.mu.Unlock()
+		b.write() // an error shows in the next read
+	}
+	b.mu.Lock()
+	b.reading = false
+	ready := len(b.out) > 0
+	b.mu.Unlock()
+	if ready {
+		b.down.bell.notify()
+	}
 }

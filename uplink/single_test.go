@@ -116,6 +116,58 @@ func TestSingleClientLeavesInOrder(t *testing.T) {
 	}
 }
 
+// A cloud that reads nothing while it sends is read from all the same: it may
+// be waiting for that. The acknowledgement of a command must not get stuck
+// behind what goes up.
+func TestSingleClientReadsWhileItsWriteIsStuck(t *testing.T) {
+	c := newCloud(t)
+	var to connection
+	c.after = func(s *served) {
+		s.conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+		to.set(s)
+	}
+	goOn := make(chan struct{})
+	var first atomic.Bool
+	c.publish = func(s *served, p *packets.Publish) {
+		if first.CompareAndSwap(false, true) {
+			<-goOn
+		}
+		s.ack(p.PacketID, 0)
+	}
+	c.start()
+	e := edge{settle: true}
+	cfg := single(c.url())
+	cfg.InFlightBytes = 64 << 20
+	cfg.AckTimeout, cfg.Patience = conf.Duration(time.Minute), conf.Duration(10*time.Minute)
+	u, _ := begin(t, cfg, e.options())
+	defer close(goOn)
+	eventually(t, "it has subscribed", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.subscribed) == 1 })
+	var done counter
+	body := strings.Repeat("x", 256<<10)
+	for range 64 {
+		u.Send(message("dev/a", body), Ticket{Owner: &done})
+	}
+	eventuallyUp(t, u, 0)
+	w := u.links[0].role.(*both).up.wire
+	eventually(t, "the write is stuck", func() bool {
+		for range 20 {
+			if w.mu.TryLock() {
+				w.mu.Unlock()
+				return false
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return true
+	})
+	for id := range uint16(20) {
+		to.get().publishDown(id+1, "site/7/cmd/x", "", nil)
+		eventually(t, "a command is delivered", func() bool { return e.count() == int(id)+1 })
+	}
+	if n := state(u, 0).Reconnects; n != 0 {
+		t.Errorf("the connection was lost %d times, want 0", n)
+	}
+}
+
 // commander publishes numbered commands to one node, one at a time, each
 // acknowledged before the next.
 type commander struct {
