@@ -29,7 +29,9 @@ type Cloud struct {
 }
 
 // Kinds returns the kinds that Open knows.
-func Kinds() []string { return []string{"standin", "mosquitto", "rabbitmq", "rabbitmq-proxied"} }
+func Kinds() []string {
+	return []string{"standin", "mosquitto", "rabbitmq", "rabbitmq-proxied", "rabbitmq-prefetch"}
+}
 
 // Open starts a cloud and returns when every node has answered an MQTT
 // CONNECT. Its files go to dir. Output gets what the nodes print; it may be
@@ -56,10 +58,11 @@ type Place struct {
 // OpenAt is Open with a place for each of the nodes.
 func OpenAt(ctx context.Context, kind, dir string, places []Place, output io.Writer) (*Cloud, error) {
 	make := map[string]func(context.Context, string, []Place) (*Cloud, error){
-		"standin":          newStandin,
-		"mosquitto":        newMosquitto,
-		"rabbitmq":         newRabbitMQ,
-		"rabbitmq-proxied": newProxiedRabbitMQ,
+		"standin":           newStandin,
+		"mosquitto":         newMosquitto,
+		"rabbitmq":          newRabbitMQ,
+		"rabbitmq-proxied":  newProxiedRabbitMQ,
+		"rabbitmq-prefetch": newEagerRabbitMQ,
 	}[kind]
 	if make == nil {
 		return nil, fmt.Errorf("no cloud of kind %q; there are %q", kind, Kinds())

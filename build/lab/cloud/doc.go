@@ -9,6 +9,8 @@
 //	            sessions in quorum queues
 //	rabbitmq-   the same for nodes behind a load balancer that speaks the PROXY
 //	proxied     protocol
+//	rabbitmq-   the same for many messages a second: it hands out up to 1000 at
+//	prefetch    once, where RabbitMQ's default is 10
 //
 // A stand-in node writes every message it accepts to a file before it
 // acknowledges it, so that a kill takes nothing from the account: what a

@@ -30,6 +30,11 @@ func newProxiedRabbitMQ(ctx context.Context, dir string, places []Place) (*Cloud
 	return c, err
 }
 
+// newEagerRabbitMQ is the same for a subscriber of 1000 messages a second.
+func newEagerRabbitMQ(ctx context.Context, dir string, places []Place) (*Cloud, error) {
+	return newRabbits(ctx, dir, places, []string{"mqtt.prefetch = 1000"})
+}
+
 func newRabbits(ctx context.Context, dir string, places []Place, more []string) (*Cloud, error) {
 	root, err := RabbitRoot(ctx)
 	if err != nil {

@@ -165,6 +165,16 @@ func TestThousandCommands(t *testing.T) {
 	w.thousand(rounds(3000))
 }
 
+// TestRabbitMQThousandCommands is the same against a cluster that hands out as
+// many commands at once as a gateway with a thousand of them a second needs.
+// With the default of 10 RabbitMQ manages some hundred a second (seen without a
+// gateway), and a device that does not answer holds all others up once, for the
+// stall time.
+func TestRabbitMQThousandCommands(t *testing.T) {
+	w := newWorld(t, options{cloud: "rabbitmq-prefetch"})
+	w.thousand(rounds(3000))
+}
+
 func (w *world) thousand(count int) {
 	w.t.Helper()
 	const devices = 10
@@ -189,7 +199,7 @@ func (w *world) thousand(count int) {
 	}
 	app.ID, app.KeepAlive = "switch", 5*time.Second
 	fleet := load.NewFleet(load.FleetConfig{
-		Client: app, Clients: devices, QoS: 1, Rate: 1000, Size: 100, Count: count,
+		Client: app, Clients: devices, QoS: 1, Rate: 1000, Size: 100, Count: count, CatchUp: -1,
 		Topic: func(p, _ int) string { return fmt.Sprintf("%slight/%d", gateway.Cmd, p) },
 	}, ledger)
 	began := time.Now()
