@@ -27,9 +27,12 @@ func (u *Uplink) occupy(l *link, set *settings, allowed func(int) bool) int {
 	return e
 }
 
-// rates returns what weighted placement needs. Endpoints share the links with
-// those of their priority.
+// rates returns what weighted placement needs, nil for others. Endpoints share
+// the links with those of their priority.
 func (s *settings) rates() []float64 {
+	if s.cfg.Placement != Weighted {
+		return nil
+	}
 	links := s.cfg.Links
 	if len(s.cfg.Down) > 0 && !s.cfg.SingleClient {
 		links++

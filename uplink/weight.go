@@ -1,6 +1,9 @@
 package uplink
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Weighted rendezvous is a race: each endpoint has a time that is distributed
 // exponentially, and the least wins [Thaler, Ravishankar 1998; Schindelhauer,
@@ -25,7 +28,7 @@ func rates(weights []int, links int) []float64 {
 		rate[i] = float64(w)
 		sum += w
 	}
-	if n < 2 || links%n == 0 {
+	if n < 2 || links%n == 0 || slices.Max(weights) == slices.Min(weights) {
 		return rate
 	}
 	wanted := make([]float64, n) // links per endpoint, above what all have
@@ -66,12 +69,17 @@ func level(shares []float64, sum float64) []float64 {
 
 // among returns the probability of each to be among the first k of the race. It
 // integrates over the time of each one (by the quantile of its own
-// distribution) the probability that fewer than k others were earlier.
+// distribution) the probability that fewer than k others were earlier. It does so
+// once for those of the same rate: there may be 64 of them, on a small computer.
 func among(rate []float64, k int) []float64 {
 	const points = 64
 	p := make([]float64, len(rate))
 	count := make([]float64, k) // probability that so many were earlier
 	for i := range rate {
+		if same := slices.Index(rate, rate[i]); same < i {
+			p[i] = p[same]
+			continue
+		}
 		for q := range points {
 			t := -math.Log1p(-(float64(q)+0.5)/points) / rate[i]
 			clear(count)
