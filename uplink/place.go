@@ -161,6 +161,7 @@ func (u *Uplink) wantRoll(why error) {
 // It holds u.mu.
 func (u *Uplink) install(set *settings) {
 	u.settings.Store(set)
+	u.home.forget(set)
 	for _, l := range u.links {
 		l.mu.Lock()
 		l.place = set.index(l.at)

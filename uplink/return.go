@@ -106,7 +106,6 @@ func (u *Uplink) lookHome(ctx context.Context, set *settings, after time.Duratio
 		}
 		return false
 	})
-	u.home.forget(set)
 	ready := map[int]bool{}
 	for e := range wanted {
 		url := set.endpoints[e].url
