@@ -149,7 +149,8 @@
 // the pair. Of the nodes that could be to blame the one that explains all that
 // is seen is left, and is the last choice for a minute, doubling to half an
 // hour. When two explain it equally well the links stay and say so. Nobody is
-// judged by links that moved meanwhile or are slow. Canaries do not hold up the
+// judged by links that moved meanwhile or are slow, nor while canaries may wait
+// behind commands, in the session's queue in the cloud. Canaries do not hold up the
 // pings of an idle connection: an up link reads nothing of them, the down link
 // writes nothing. What a node took and acknowledged before it was found out is
 // not sent again.
@@ -170,7 +171,9 @@
 // the session over, leaves no false word. Separate brokers speak the will at
 // once, each for itself: -d0 sits on one of them, and the retained word on the
 // others is that of the connection before. Epoch and number tell which statement
-// is the latest; a will has the number of the statement before its connection.
+// is the latest; a will has the last of its connection's numbers, and so is later
+// than all that was said on it. RabbitMQ retains on each node for itself: who
+// comes later, to a node where -d0 never was, is told with the next statement.
 // A cloud that refuses the CONNECT for its will (0x87, 0x9A, 0x9B) gets one
 // without it, or without what it lacks: commands matter more. One that ends
 // the connection when something is published there gets no more for a while.
