@@ -18,9 +18,11 @@ func (w *world) written() int64 {
 
 // TestOnlineWritesNothing counts the bytes that reach the disk with a healthy
 // cloud: none for what is routed; and, which is only reported, what a hundred
-// retained topics at one message a second each cost.
+// retained topics at one message a second each cost. What is not acknowledged
+// within spill-after is written, as it must be; on a machine that is busy with
+// other tests that can be the cloud's fault, or the machine's.
 func TestOnlineWritesNothing(t *testing.T) {
-	w := newWorld(t, options{})
+	w := newWorld(t, options{uplink: "[uplink.spool]\nspill-after = \"20s\""})
 	tr := w.publish(load.FleetConfig{Clients: 10, Topics: 2, Rate: 200, Size: 200})
 	w.eventually("traffic flows", time.Minute, func() bool { return w.arrived.Received() > 600 })
 	before := w.written()
