@@ -77,6 +77,10 @@ func (s *Spool) anyDue() bool {
 func (s *Spool) commit() (int64, error) {
 	written, room, err := s.diskRoom()
 	if !room {
+		if err == nil && s.cursorDue() { // for which the margin is enough
+			n, err := s.flush(nil)
+			return written + n, err
+		}
 		return written, err
 	}
 	segments := s.collect()

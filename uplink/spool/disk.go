@@ -203,6 +203,17 @@ func (d *disk) parts(k streamKey, from, to uint64) []part {
 	return out
 }
 
+// spansOf returns the parts that streams have in a file.
+func (d *disk) spansOf(f *file) map[streamKey]span {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make(map[streamKey]span, len(f.spans))
+	for k, s := range f.spans {
+		out[k] = *s
+	}
+	return out
+}
+
 var errBlocked = errors.New("a damaged file is in the way")
 
 const readBytes = 256 << 10 // read ahead of a stream's backlog
@@ -267,6 +278,9 @@ func (d *disk) count(k streamKey, p part) error {
 		return seq < p.span.last
 	})
 	if err == nil && n != p.span.rows {
+		if now := d.spansOf(p.f)[k]; now.rows != p.span.rows {
+			return errUncounted // it was rewritten meanwhile
+		}
 		err = fmt.Errorf("%w: %d rows of %d", ErrDamaged, n, p.span.rows)
 	}
 	if err != nil {

@@ -27,6 +27,7 @@ type file struct {
 	step   int // bytes
 
 	thinned uint8        // classes whose waiting rows were dropped, a bit each; the committer's
+	tidied  int          // rows that were done when it was last rewritten; the committer's
 	damaged atomic.Bool  // found while reading: to be set aside
 	cramped atomic.Bool  // damaged, and no room for a copy of its rows: they are read where they are
 	size    atomic.Int64 // bytes in use

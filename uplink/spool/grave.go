@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -303,7 +304,7 @@ func (s *Spool) settleRetried() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.batch = nil
-	if len(safe) < len(a.ids) {
+	if slices.ContainsFunc(a.ids, func(id ID) bool { return !safe[id] }) {
 		g.later = time.Now().Add(againWait)
 	}
 	return nil

@@ -18,6 +18,15 @@ func (s *Spool) diskRoom() (written int64, ok bool, err error) {
 	if full && time.Now().Before(s.thinAt) {
 		return 0, false, s.thinErr
 	}
+	gaveUp := func(err error) (int64, bool, error) {
+		s.thinAt, s.thinErr = time.Now().Add(loadAgain), fmt.Errorf("make room on the disk: %w", err)
+		return written, false, s.thinErr
+	}
+	if full {
+		if written, err = s.tidy(fits); err != nil {
+			return gaveUp(err)
+		}
+	}
 	for c := classes - 1; c >= 0 && !fits(); c-- {
 		if s.cfg.class(Class(c)).Overflow != DropOldest {
 			continue
@@ -29,8 +38,7 @@ func (s *Spool) diskRoom() (written int64, ok bool, err error) {
 			n, err := s.thin(f, Class(c))
 			written += n
 			if err != nil {
-				s.thinAt, s.thinErr = time.Now().Add(loadAgain), fmt.Errorf("drop the oldest messages: %w", err)
-				return written, false, s.thinErr
+				return gaveUp(err)
 			}
 		}
 	}
@@ -100,8 +108,10 @@ type plan struct {
 	read    uint64
 	again   uint64 // from here on rows are in a newer file too
 	skip    seqset
+	past    seqset
 	needed  seqset
 	dropped map[uint64]dropped // by sequence: the scan finds a row more than once
+	known   int                // of them, how many the cloud has: they only count as waiting
 	route   func(topic string, c Class) string
 	losses  losses
 }
@@ -114,7 +124,7 @@ type dropped struct {
 func (st *stream) plan(again uint64) *plan {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	p := &plan{read: st.low(), again: again, skip: st.skip.clone(), dropped: make(map[uint64]dropped)}
+	p := &plan{read: st.low(), again: again, skip: st.skip.clone(), past: st.past.clone(), dropped: make(map[uint64]dropped)}
 	for e := st.kept.first; e != nil; e = e.next {
 		p.needed.add(e.seq)
 	}
@@ -129,7 +139,12 @@ func (p *plan) keep(r *row) bool {
 		return true
 	}
 	if r.seq < p.again && !p.skip.has(r.seq) {
-		if _, known := p.dropped[r.seq]; !known && p.route != nil {
+		_, known := p.dropped[r.seq]
+		switch {
+		case known:
+		case p.past.has(r.seq):
+			p.known++
+		case p.route != nil:
 			id := ID{r.at.Epoch, r.id}
 			p.losses.add(dropKey{p.route(r.msg.Topic, r.stream.Class), r.stream.Class, ForDisk}, 1, id, id, r.msg.Topic)
 		}
@@ -145,7 +160,7 @@ func (st *stream) dropped(p *plan) int64 {
 	for _, r := range p.dropped {
 		st.unstock(int(r.size), r.bucket)
 	}
-	n := int64(len(p.dropped))
+	n := int64(len(p.dropped) - p.known)
 	st.drops.Disk += n
 	for k, d := range p.losses.by {
 		st.s.losses.add(k, d.Messages, d.First, d.Last, d.Topic)

@@ -134,7 +134,7 @@ func (s *Spool) sampleReplay(now time.Time) {
 		st.mu.Lock()
 		in += st.joined
 		out += st.replayed
-		if st.unsent > 0 || st.behind.n > 0 {
+		if st.read < st.stored || st.ahead.n > 0 || st.behind.n > 0 && st.firstFree() >= 0 { // not all of it is held
 			links[st.link] = true
 		}
 		st.mu.Unlock()

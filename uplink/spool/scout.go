@@ -66,6 +66,8 @@ func (s *Spool) explore(ctx context.Context, k streamKey, from, to uint64) (news
 		case isDamage(err):
 			s.disk.damage(p.f, err)
 			s.work.Wake()
+		case errors.Is(err, errUncounted):
+			s.scouts.call()
 		default:
 			s.report("read", err)
 		}

@@ -46,6 +46,21 @@ func (s *seqset) next(seq, to uint64) uint64 {
 	return to
 }
 
+// count returns how many numbers from from on, below to, are in the set.
+func (s *seqset) count(from, to uint64) (n int) {
+	for from < to {
+		c := s.chunks[from>>10]
+		if c == nil {
+			from = (from>>10 + 1) << 10
+			continue
+		}
+		width := min(64-from&63, to-from)
+		n += bits.OnesCount64(c.bits[from>>6&15] >> (from & 63) << (64 - width))
+		from += width
+	}
+	return n
+}
+
 var none chunk
 
 // chunk returns the bits of the 1024 numbers from hi<<10 on, to be read.
@@ -72,6 +87,21 @@ func (s *seqset) clone() (out seqset) {
 		out.chunks[hi] = &bits
 	}
 	return out
+}
+
+// join adds all of o.
+func (s *seqset) join(o *seqset) {
+	for hi, c := range o.chunks {
+		if s.chunks[hi] == nil {
+			if s.chunks == nil {
+				s.chunks = make(map[uint64]*chunk)
+			}
+			s.chunks[hi] = new(chunk)
+		}
+		for i := range c.bits {
+			s.chunks[hi].bits[i] |= c.bits[i]
+		}
+	}
 }
 
 func (s *seqset) clear() { s.chunks = nil }
