@@ -32,8 +32,10 @@
 // for now (Hold, Return). They wait behind, then on disk, and the reader passes
 // over their rows; the rest of the stream goes on. What is sent meanwhile is
 // remembered row by row, so that when they are released the reader begins again
-// at the first row it passed over and gives only what was not sent. The files
-// that hold such rows stay; at max-disk they count as waiting.
+// at the first row it passed over and gives only what was not sent. The file of
+// such a row stays, with all after it. At max-disk files of which half is done
+// are rewritten without that, before anything that waits is dropped; what is
+// held counts as waiting.
 //
 // # When it writes
 //
