@@ -3,6 +3,7 @@ package uplink
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -96,8 +97,11 @@ func TestDrainedNodeLosesNothing(t *testing.T) {
 func TestDrainedNodesAcknowledgementsCount(t *testing.T) {
 	target := newCloud(t).start()
 	c := newCloud(t)
+	var mu sync.Mutex
 	var ids []uint16
 	c.publish = func(s *served, p *packets.Publish) {
+		mu.Lock()
+		defer mu.Unlock()
 		if ids = append(ids, p.PacketID); len(ids) == 50 {
 			for _, id := range ids {
 				s.ack(id, 0)
@@ -106,14 +110,14 @@ func TestDrainedNodesAcknowledgementsCount(t *testing.T) {
 		}
 	}
 	c.start()
-	cfg := quick(c.url())
+	cfg := calm(quick(c.url()))
 	cfg.InFlight = 50
 	u, _ := begin(t, cfg, Options{})
 	var done counter
 	for i := range 500 {
 		u.Send(message("a", fmt.Sprint(i)), Ticket{Owner: &done})
 	}
-	eventually(t, "all are acknowledged", func() bool { return done.settled.Load() == 500 })
+	eventually(t, "all are acknowledged", func() bool { return state(u, 0).Acked == 500 && done.settled.Load() == 500 })
 	if duplicates := inOrder(t, append(c.got(), target.got()...), 500); duplicates != 0 {
 		t.Errorf("got %d duplicates, want none: everything was acknowledged", duplicates)
 	}
