@@ -58,7 +58,7 @@ func TestStuckNodeIsLeft(t *testing.T) {
 	u, _ := beginAt(t, cfg, 0)
 	var done counter
 	u.Send(message("a", "0"), Ticket{Owner: &done})
-	eventually(t, "it is acknowledged", func() bool { return done.settled.Load() == 1 })
+	eventually(t, "the other node acknowledges it", func() bool { return state(u, 0).Acked == 1 && done.settled.Load() == 1 })
 	if s := state(u, 0); s.Endpoint != b.url() || s.Failovers != 1 || s.Resent != 1 {
 		t.Errorf("got %+v, want one move to the other node", s)
 	}

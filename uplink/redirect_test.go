@@ -39,7 +39,7 @@ func TestRedirectionInCONNACK(t *testing.T) {
 			eventuallyUp(t, u, 0)
 			var done counter
 			u.Send(message("a", "0"), Ticket{Owner: &done})
-			eventually(t, "a message is acknowledged", func() bool { return done.settled.Load() == 1 })
+			eventually(t, "a message is acknowledged", func() bool { return done.settled.Load() == 1 && state(u, 0).Acked == 1 })
 			if s := state(u, 0); s.Endpoint != target.url() || s.Redirects != 1 || s.Astray != 1 {
 				t.Errorf("got %+v, want the link on %s by the second reference", s, target.url())
 			}

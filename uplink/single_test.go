@@ -50,7 +50,7 @@ func TestSingleClient(t *testing.T) {
 	first.conn.Close()
 	eventually(t, "all are settled", func() bool { return done.settled.Load() == 50 })
 	u.Send(message("dev/a", "50"), Ticket{Owner: &done})
-	eventually(t, "a new one is settled", func() bool { return done.settled.Load() == 51 })
+	eventually(t, "a new one is acknowledged", func() bool { return done.settled.Load() == 51 && state(u, 0).Acked == 51 })
 	eventually(t, "it has subscribed again", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.subscribed) == 2 })
 	to.get().publishDown(1, "site/7/cmd/x", "2", nil)
 	eventually(t, "the second command is acknowledged", func() bool { _, _, n, _ := c.count(); return n == 2 })

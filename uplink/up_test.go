@@ -139,7 +139,7 @@ func TestWhatIsTooLargeIsRefusedAndTheRestGoesOn(t *testing.T) {
 	for _, payload := range []string{"small", strings.Repeat("x", 300), "after"} {
 		u.Send(message("a", payload), Ticket{Owner: &done})
 	}
-	eventually(t, "all are settled", func() bool { return done.settled.Load() == 3 })
+	eventually(t, "all are settled, two of them in the cloud", func() bool { return done.settled.Load() == 3 && state(u, 0).Acked == 2 })
 	if got := len(c.got()); got != 2 {
 		t.Errorf("got %d messages in the cloud, want 2", got)
 	}
