@@ -49,9 +49,10 @@ const nowhere = -1
 // TestRabbitMQFailover kills nodes of a real cluster under the up links, one
 // after the other, under load. The node where the account's subscriber is
 // stays: a subscriber whose node dies gets what was under way to it late, from
-// RabbitMQ itself (seen without a gateway).
+// RabbitMQ itself (seen without a gateway). Links return soon to nodes that are
+// back, so that there is one to kill elsewhere.
 func TestRabbitMQFailover(t *testing.T) {
-	w := newWorld(t, options{cloud: "rabbitmq"})
+	w := newWorld(t, options{cloud: "rabbitmq", uplink: `stable-after = "2s"`})
 	const devices, account = 10, 0
 	tr := w.publish(load.FleetConfig{Clients: devices, Rate: 200, Size: 200})
 	all := func() bool { return w.watch.flowing(devices, time.Now().Add(-time.Second)) }
