@@ -29,6 +29,7 @@ func (c Config) Check() []conf.Problem {
 	c.checkProxy(&p)
 	if c.RateLimit != 0 {
 		p.size("rate-limit", c.RateLimit, 256, 1<<30)
+		p.unless("rate-limit", "0B for no limit")
 	}
 	p.lasting("keepalive", c.KeepAlive, time.Second, 18*time.Hour)
 	p.lasting("connect-timeout", c.ConnectTimeout, 100*time.Millisecond, 5*time.Minute)
@@ -37,6 +38,7 @@ func (c Config) Check() []conf.Problem {
 	p.lasting("reconnect-max", c.ReconnectMax, 100*time.Millisecond, time.Hour)
 	if after := c.StableAfter.Std(); after != 0 {
 		p.lasting("stable-after", c.StableAfter, 100*time.Millisecond, 24*time.Hour)
+		p.unless("stable-after", "0s for links that never return")
 	}
 	p.lasting("drain-timeout", c.DrainTimeout, 0, time.Minute)
 	p.lasting("session-expiry", c.SessionExpiry, time.Second, 1<<31*time.Second)
@@ -115,7 +117,7 @@ func (c Config) checkWeights(p *problems) {
 	case len(c.Weights) == 0:
 		return
 	case len(c.Weights) != len(c.Endpoints):
-		p.add("weights", value, fmt.Sprintf("one number for each of the %d endpoints", len(c.Endpoints)), "")
+		p.add("weights", value, fmt.Sprintf("one number for each of the %d endpoints", len(c.Endpoints)), "in the order of endpoints")
 	case c.Placement != Weighted:
 		p.add("weights", value, `given with placement = "weighted" only`, "the other placements know no weights")
 	}
@@ -247,6 +249,14 @@ func (p *problems) lasting(key string, v conf.Duration, lo, hi time.Duration) {
 func (p *problems) size(key string, v, lo, hi conf.Size) {
 	if v < lo || v > hi {
 		p.add(key, v.String(), fmt.Sprintf("from %v to %v", lo, hi), "")
+	}
+}
+
+// unless adds the value that is allowed besides the range, if key was the last
+// found wrong.
+func (p problems) unless(key, besides string) {
+	if n := len(p) - 1; n >= 0 && p[n].Key == key {
+		p[n].Rule += ", or " + besides
 	}
 }
 
