@@ -36,6 +36,9 @@ type marks [3]struct {
 
 func (c Config) marks() (m marks) {
 	for i, path := range []string{c.CAFile, c.CertFile, c.KeyFile} {
+		if path == "" {
+			continue
+		}
 		info, err := os.Stat(path)
 		if err != nil {
 			continue
@@ -47,6 +50,8 @@ func (c Config) marks() (m marks) {
 	}
 	return m
 }
+
+func (c Config) hasFiles() bool { return c.CAFile != "" || c.CertFile != "" || c.KeyFile != "" }
 
 // trust reads the files.
 func (c Config) trust() (*trust, error) {
@@ -110,8 +115,11 @@ func (u *Uplink) watchFiles(ctx context.Context) {
 	var last *trust // whose files are watched
 	var seen marks
 	said := ""
-	for ; ctx.Err() == nil; sleep(ctx, certLook, nil) {
+	for every := certLook; ctx.Err() == nil; sleep(ctx, every, u.files) {
 		set := u.settings.Load()
+		if every = certLook; !set.cfg.hasFiles() {
+			every = time.Hour // a configuration that has some wakes
+		}
 		if set.trust != last {
 			last, seen, said = set.trust, set.trust.marks, ""
 		}

@@ -86,6 +86,29 @@ func whoConnects(c *cloud) func(name string) int64 {
 	return func(name string) int64 { return counts[name].Load() }
 }
 
+// A configuration without files watches none; one that comes later is watched.
+func TestFilesThatComeWithAReload(t *testing.T) {
+	p := newPKI(t)
+	for _, name := range []string{"old", "new", "client"} {
+		p.new(name)
+	}
+	p.put("client", "old", ".pem")
+	p.put("client", "old", ".key")
+	plain, safe := newCloud(t).start(), newCloud(t)
+	url := p.secure(safe)
+	connects := whoConnects(safe)
+	safe.start()
+	u, _ := begin(t, calm(quick(plain.url())), Options{})
+	eventuallyUp(t, u, 0)
+	if err := u.Reload(p.client("client", url)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the link connects with the old one", func() bool { return connects("old") > 0 })
+	p.put("client", "new", ".key")
+	p.put("client", "new", ".pem")
+	eventually(t, "the link connects with the new one", func() bool { return connects("new") > 0 })
+}
+
 // A renewed certificate, put in place as certbot does by a link that points
 // elsewhere, rolls the links one by one: nothing is lost and nothing comes
 // twice.

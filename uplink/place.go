@@ -162,6 +162,10 @@ func (u *Uplink) wantRoll(why error) {
 func (u *Uplink) install(set *settings) {
 	u.settings.Store(set)
 	u.home.forget(set)
+	select {
+	case u.files <- struct{}{}:
+	default:
+	}
 	for _, l := range u.links {
 		l.mu.Lock()
 		l.place = set.index(l.at)

@@ -60,6 +60,7 @@ type Uplink struct {
 	presence *presence
 	canary   *canary
 	rolls    chan error    // one slot: why the links have old settings
+	files    chan struct{} // one slot: there are other settings, perhaps with files to watch
 	turn     chan struct{} // one slot: a link moves though its connection is well
 	home     *homeward
 	names    *names
@@ -113,7 +114,7 @@ func New(cfg Config, opt Options) (*Uplink, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	u := &Uplink{
-		rolls: make(chan error, 1), turn: make(chan struct{}, 1), home: newHomeward(), names: newNames(), seed: rand.Uint64(),
+		rolls: make(chan error, 1), turn: make(chan struct{}, 1), files: make(chan struct{}, 1), home: newHomeward(), names: newNames(), seed: rand.Uint64(),
 		opt: opt, gateway: opt.Gateway, log: opt.Log.With("component", "uplink", "uplink", cfg.Name),
 	}
 	u.presence, u.canary = &presence{up: u, reason: "started"}, newCanary(u)
