@@ -178,6 +178,44 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// Over TLS with the cloud's own authority, both ways; nobody without it.
+func TestWebSocketOverTLS(t *testing.T) {
+	p := newPKI(t)
+	p.new("gateway")
+	c := newCloud(t)
+	url := "wss" + strings.TrimPrefix(p.secure(c), "mqtts") + "/mqtt"
+	webCloud(t, c, "/mqtt")
+	home := edge{settle: true}
+	cfg := p.client("gateway", url)
+	cfg.Down = []Down{{Filter: "down/#"}}
+	u, to, stop := downLink(t, c, cfg, home.options())
+	const messages = 50
+	var done counter
+	for i := range messages {
+		u.Send(message("a", fmt.Sprint(i)), Ticket{Owner: &done})
+		to.get().publishDown(uint16(i+1), "down/x", strings.Repeat("y", i*400), nil)
+	}
+	eventually(t, "all are acknowledged, both ways", func() bool {
+		_, _, acked, _ := c.count()
+		return state(u, 0).Acked == messages && acked == messages
+	})
+	if s := state(u, 0); s.Endpoint != strings.TrimSuffix(url, "/mqtt") && s.Endpoint != url {
+		t.Errorf("got endpoint %q, want %q", s.Endpoint, url)
+	}
+	stop()
+	if n := inOrder(t, c.got(), messages); n != 0 {
+		t.Errorf("got %d duplicates, want none", n)
+	}
+	for i, m := range home.got {
+		if len(m.Payload) != i*400 {
+			t.Fatalf("got %d bytes as command %d, want %d", len(m.Payload), i, i*400)
+		}
+	}
+	strange := calm(quick(url))
+	v, _ := begin(t, strange, Options{})
+	eventually(t, "a stranger's certificate is named", func() bool { return state(v, 0).Fault == FaultUntrusted })
+}
+
 // A broker of the field takes the frames as they are.
 func TestWebSocketToMosquitto(t *testing.T) {
 	m := startMosquitto(t)
