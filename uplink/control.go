@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho/log"
@@ -15,10 +14,9 @@ import (
 // control is paho's session of one connection. It knows requests that wait
 // for their answer, SUBSCRIBE and UNSUBSCRIBE; messages do not pass here.
 type control struct {
-	wire      *wire
-	role      role
-	keepAlive time.Duration
-	limits    limits // written before Connect returns
+	wire   *wire
+	role   role
+	limits limits // written before Connect returns
 
 	mu    sync.Mutex // guards what follows
 	calls map[uint16]chan<- packets.ControlPacket
@@ -27,7 +25,7 @@ type control struct {
 }
 
 func (s *control) ConAckReceived(_ io.Writer, _ *packets.Connect, ca *packets.Connack) error {
-	s.limits = readLimits(ca, s.keepAlive)
+	s.limits = readLimits(ca)
 	s.role.begin(s.wire, s.limits)
 	s.wire.open.Store(true)
 	return nil

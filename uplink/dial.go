@@ -99,18 +99,17 @@ func firstLine(path string) ([]byte, error) {
 
 // limits are what the cloud said in its CONNACK [MQTT 5, 3.2.2.3].
 type limits struct {
-	present    bool // a session
-	receive    int  // unanswered messages
-	packet     int  // bytes; 0: no limit
-	qos        byte
-	retain     bool
-	wildcards  bool // in subscriptions
-	keepAlive  time.Duration
-	serverKept bool // keepAlive is the cloud's wish
+	present   bool // a session
+	receive   int  // unanswered messages
+	packet    int  // bytes; 0: no limit
+	qos       byte
+	retain    bool
+	wildcards bool    // in subscriptions
+	expiry    *uint32 // of the session, in seconds; nil: as asked for
 }
 
-func readLimits(ca *packets.Connack, keepAlive time.Duration) limits {
-	l := limits{present: ca.SessionPresent, receive: 65535, qos: 2, retain: true, wildcards: true, keepAlive: keepAlive}
+func readLimits(ca *packets.Connack) limits {
+	l := limits{present: ca.SessionPresent, receive: 65535, qos: 2, retain: true, wildcards: true}
 	p := ca.Properties
 	if p == nil {
 		return l
@@ -130,9 +129,7 @@ func readLimits(ca *packets.Connack, keepAlive time.Duration) limits {
 	if p.WildcardSubAvailable != nil {
 		l.wildcards = *p.WildcardSubAvailable != 0
 	}
-	if p.ServerKeepAlive != nil {
-		l.keepAlive, l.serverKept = time.Duration(*p.ServerKeepAlive)*time.Second, true
-	}
+	l.expiry = p.SessionExpiryInterval
 	return l
 }
 
@@ -156,7 +153,7 @@ func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r rol
 	cp.Username, cp.UsernameFlag = c.User, c.User != ""
 	cp.Password, cp.PasswordFlag = secret, len(secret) > 0
 	w := newWire(nc, r, int(c.MaxPacket))
-	ctl := &control{wire: w, role: r, keepAlive: c.KeepAlive.Std(), calls: map[uint16]chan<- packets.ControlPacket{}}
+	ctl := &control{wire: w, role: r, calls: map[uint16]chan<- packets.ControlPacket{}}
 	h.wire = w
 	pc := paho.NewClient(paho.ClientConfig{
 		// CONNECT is bounded by ctx. A SUBSCRIBE has longer: a cluster that was

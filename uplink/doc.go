@@ -101,7 +101,10 @@
 // a slow line is not taken for a dead node. When the links elsewhere are late
 // too it is more likely the way to all of them, and the wait is four times as
 // long. A node that answers pings but acknowledges nothing is a slow cloud:
-// the link stays, for patience. Which endpoint is next is a pure function: the
+// the link stays, for patience. Any byte answers a ping, so that a slow line is
+// not taken for a dead node, but a packet that has begun must be whole within
+// patience and a second for each of its KiB. A shorter keepalive of the cloud is
+// obeyed; a longer one changes nothing. Which endpoint is next is a pure function: the
 // one with the fewest other links of the gateway, then the order of placement.
 // The first round through the list is without pause; then each endpoint has
 // its own backoff with full jitter. A connection forgives a failure for each

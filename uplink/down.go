@@ -23,6 +23,7 @@ type downward struct {
 
 	subscribed *routes               // what this connection's session has
 	kept       bool                  // the cloud has a session of ours
+	keeps      *uint32               // the shorter session-expiry that the cloud gave last, in seconds; nil: none
 	box        atomic.Pointer[inbox] // of the present connection
 	dirty      bool                  // the edge got something since the last idle; the reader's
 	early      early
@@ -48,10 +49,7 @@ func (d *downward) exceeded(first bool) {
 }
 
 func (d *downward) connect(c Config) *paho.Connect {
-	receive, packet, expiry := d.window(c), uint32(c.MaxPacket), uint32(0)
-	if c.Cluster {
-		expiry = uint32(min(c.SessionExpiry.Std()/time.Second, 1<<32-1))
-	}
+	receive, packet, expiry := d.window(c), uint32(c.MaxPacket), d.expiry(c)
 	cp := &paho.Connect{CleanStart: false, Properties: &paho.ConnectProperties{
 		ReceiveMaximum: &receive, MaximumPacketSize: &packet, SessionExpiryInterval: &expiry, RequestProblemInfo: true,
 	}}
@@ -79,6 +77,28 @@ func (d *downward) begin(w *wire, l limits) {
 		d.link.log.Warn("the session was not there: commands sent while the link was away are lost; if the endpoints are separate brokers, set cluster = false")
 	}
 	d.kept = false
+	d.shortened(c, l)
+}
+
+// expiry is what to ask for, in seconds.
+func (d *downward) expiry(c Config) uint32 {
+	if !c.Cluster {
+		return 0
+	}
+	return uint32(min(c.SessionExpiry.Std()/time.Second, 1<<32-1))
+}
+
+// shortened says, once for each value, that the cloud keeps commands for less
+// long than it was asked to [MQTT 5, 3.2.2.3.2].
+func (d *downward) shortened(c Config, l limits) {
+	if l.expiry == nil || *l.expiry >= d.expiry(c) {
+		d.keeps = nil
+		return
+	}
+	if d.keeps == nil || *d.keeps != *l.expiry {
+		d.link.log.Warn("the cloud forgets commands for a gateway that is away earlier than session-expiry asks", "after", time.Duration(*l.expiry)*time.Second)
+	}
+	d.keeps = l.expiry
 }
 
 func (d *downward) online(bool) {}

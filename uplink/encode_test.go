@@ -115,7 +115,7 @@ func FuzzControl(f *testing.F) {
 		switch c := p.Content.(type) {
 		case *packets.Connack:
 			paho.ConnackFromPacketConnack(c)
-			readLimits(c, 0)
+			readLimits(c)
 		case *packets.Disconnect:
 			paho.DisconnectFromPacketDisconnect(c)
 			disconnected(c)

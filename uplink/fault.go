@@ -119,6 +119,8 @@ func silence(why error, lost bool) error {
 	switch {
 	case errors.Is(why, errStuck):
 		return fault(FaultStuck, why)
+	case errors.Is(why, errDribble):
+		return fault(FaultSilent, why)
 	case lost:
 		return fault(FaultHalfOpen, fmt.Errorf("%w; what is sent arrives nowhere: the connection is half open", why))
 	}

@@ -47,6 +47,8 @@ type vitals struct {
 	written  int64 // last bytes out
 	suspect  bool  // another link lost this endpoint
 	allLate  bool  // the other links that have messages in flight are late too
+	begun    int64 // when the packet began to come that is not whole; 0: there is none
+	size     int64 // of that packet, in bytes
 	progress       // of what was written
 }
 
@@ -73,18 +75,22 @@ type watch struct {
 	target   uint64 // of reached, when the ping has
 	wait     time.Duration
 	cause    error
-	answered bool  // the last ping
-	due      int64 // when doubt may ask again
+	answered bool          // the last ping
+	due      int64         // when doubt may ask again
+	begun    int64         // of the packet that is not whole
+	dribbles time.Duration // for how long it has not been, as far as this process was awake
 }
 
 var (
 	errSilent  = errors.New("acknowledgements are late and no PINGRESP comes")
 	errIdle    = errors.New("no PINGRESP")
 	errSuspect = errors.New("no PINGRESP, and another link lost this endpoint")
+	errDribble = errors.New("it sends a packet too slowly to be of use")
 	errStuck   = errors.New("it answers pings and acknowledges nothing")
 )
 
 const (
+	slowest       = 1 << 10 // bytes a second at which a packet must come, after patience: any byte answers a ping
 	leastPingWait = 750 * time.Millisecond
 	idlePingWait  = 5 * time.Second
 	unwritten     = math.MaxUint64         // the target of a ping that waits behind a write
@@ -101,6 +107,14 @@ func (w *watch) judge(v vitals, r rtt) (out verdict) {
 	out.late = v.inFlight > 0 && v.now-v.oldest > deadline
 	since := min(time.Duration(v.now-w.looked), awake)
 	w.looked = v.now
+	if v.begun != w.begun {
+		w.begun, w.dribbles = v.begun, 0
+	} else if v.begun != 0 {
+		if w.dribbles += since; w.dribbles > w.patience+time.Duration(v.size)*time.Second/slowest {
+			out.dead = errDribble
+			return out
+		}
+	}
 	if w.pinged != 0 {
 		w.waited += since
 		if v.read > w.pinged {
@@ -176,7 +190,7 @@ var pingreq = []byte{0xC0, 0}
 func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 	l := h.link
 	cfg := l.config()
-	w := watch{keepAlive: time.Duration(keepAlive) * time.Second, least: cfg.AckTimeout.Std(), patience: cfg.Patience.Std(), factor: int(l.factor.Load())}
+	w := watch{keepAlive: pingWithin(cfg.KeepAlive.Std(), keepAlive), least: cfg.AckTimeout.Std(), patience: cfg.Patience.Std(), factor: int(l.factor.Load())}
 	look := time.NewTimer(w.next(vitals{}))
 	defer look.Stop()
 	for owed := false; ; {
@@ -207,11 +221,23 @@ func (h *health) Run(ctx context.Context, _ net.Conn, keepAlive uint16) error {
 	}
 }
 
+// pingWithin is the keepalive to live by when the cloud's is given, in seconds.
+// A shorter one is obeyed. A longer one, or 0 for none, is leave to be silent and
+// no duty [MQTT-3.1.2-20]: without our own, a node that stopped would never be
+// found on a link that has nothing to send.
+func pingWithin(own time.Duration, given uint16) time.Duration {
+	if given == 0 {
+		return own
+	}
+	return min(own, time.Duration(given)*time.Second)
+}
+
 func (h *health) vitals() vitals {
 	l := h.link
 	v := vitals{now: h.wire.clock(), read: h.wire.seen.Load(), written: h.wire.sent.Load(), suspect: h.suspect.Swap(false)}
 	v.oldest, v.inFlight = l.role.oldest()
 	v.allLate = l.up.allLate(l)
+	v.begun, v.size = h.wire.begun.Load(), h.wire.size.Load()
 	v.progress = h.wire.progress()
 	return v
 }

@@ -37,9 +37,13 @@ type wire struct {
 	in   []byte // in[r:w] is read and not consumed
 	r, w int
 	pass int   // bytes of the present packet that paho has yet to read
-	now  int64 // when the last read returned; the reader's
+	now  int64 // when the last read returned; the reader's, as what follows
+	part bool  // a packet has begun to come and is not whole
 	seen atomic.Int64
 	sent atomic.Int64 // times of the last read and write, in ns since base
+
+	begun atomic.Int64 // when that packet did, on the clock; 0: there is none
+	size  atomic.Int64 // of that packet, in bytes; what is known of it
 
 	base time.Time
 	mu   sync.Mutex // guards out and writes
@@ -77,18 +81,38 @@ func (c *wire) Read(p []byte) (int, error) {
 	}
 	n := copy(p, c.in[c.r:min(c.w, c.r+c.pass)])
 	c.r += n
-	c.pass -= n
+	if c.pass -= n; c.pass == 0 {
+		c.whole()
+	}
 	return n, nil
+}
+
+// waits notes that a packet of n bytes, as far as is known, is not whole yet.
+func (c *wire) waits(n int) {
+	c.size.Store(int64(n))
+	if !c.part {
+		c.part = true
+		c.begun.Store(max(c.now, 1))
+	}
+}
+
+// whole notes that it is.
+func (c *wire) whole() {
+	if c.part {
+		c.part = false
+		c.begun.Store(0)
+	}
 }
 
 // next deals with the packet that begins at in[r], or reads more.
 func (c *wire) next() error {
 	have := c.in[c.r:c.w]
-	if len(have) < 2 {
+	if len(have) == 0 {
 		return c.fill()
 	}
 	n, l, err := varint(have[1:])
 	if err == errShort {
+		c.waits(len(have))
 		return c.fill()
 	}
 	if err != nil {
@@ -102,15 +126,19 @@ func (c *wire) next() error {
 	case packets.PUBACK, packets.PUBLISH:
 		if len(have) < total {
 			c.reserve(total)
+			c.waits(total)
 			return c.fill()
 		}
 		c.r += total
+		c.whole()
 		return c.message(have[0], have[1+l:total])
 	case packets.CONNACK, packets.SUBACK, packets.UNSUBACK, packets.PINGRESP, packets.DISCONNECT:
 		if total > mostControl {
 			return fmt.Errorf("the cloud sent a packet of type %d with %d bytes, more than anybody needs", kind, total)
 		}
-		c.pass = total
+		if c.pass = total; len(have) < total {
+			c.waits(total)
+		}
 		return nil
 	default:
 		return fmt.Errorf("the cloud sent a packet of type %d, which a client never gets from a server or did not ask for", kind)
