@@ -10,8 +10,8 @@ import (
 
 	"github.com/eclipse/paho.golang/paho"
 
+	"tidegate/build/lab/cert"
 	"tidegate/build/lab/cloud"
-	"tidegate/build/lab/pki"
 )
 
 // open starts three Mosquittos. Each has a retained message that says which
@@ -136,15 +136,13 @@ func eventually(t *testing.T, what string, cond func() bool) {
 // identity makes a certificate for a load balancer and who trusts it.
 func identity(t *testing.T) (pem []byte, roots *x509.CertPool) {
 	t.Helper()
-	a, err := pki.New()
+	a, err := cert.NewAuthority()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, key, err := a.Issue("balancer", 2, time.Now().Add(time.Hour))
+	pair, err := a.Issue("127.0.0.1", time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(a.PEM)
-	return append(cert, key...), roots
+	return append(pair.Cert, pair.Key...), a.Pool
 }

@@ -1,12 +1,8 @@
 package promises
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +11,9 @@ import (
 
 	"tidegate/build/bench/load"
 	"tidegate/build/lab/cloud"
+	"tidegate/build/lab/gateway"
 	"tidegate/build/lab/proc"
+	"tidegate/uplink/spool"
 )
 
 // What a backlog may cost.
@@ -170,24 +168,10 @@ func (w *world) watchMemory() func() float64 {
 	return func() float64 { return float64(peak.Swap(0)) }
 }
 
-// spoolStats is what the status socket says of the spool.
-type spoolStats struct {
-	Loaded    bool
-	DiskBytes int64
-}
-
-func (w *world) spool(dataDir string) spoolStats {
-	w.t.Helper()
-	c, err := net.Dial("unix", filepath.Join(dataDir, "status.sock"))
-	w.must(err)
-	defer c.Close()
-	line, err := bufio.NewReader(c).ReadBytes('\n')
+func (w *world) spool(dataDir string) spool.Stats {
+	s, err := gateway.ReadStatus(dataDir)
 	if err != nil {
-		return spoolStats{} // too many ask: again later
+		return spool.Stats{} // too many ask: again later
 	}
-	var status struct {
-		Uplinks map[string]struct{ Spool spoolStats }
-	}
-	w.must(json.Unmarshal(line, &status))
-	return status.Uplinks["cloud"].Spool
+	return s.Cloud().Spool
 }

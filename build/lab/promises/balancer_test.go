@@ -1,8 +1,6 @@
 package promises
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +15,9 @@ import (
 
 	"tidegate/build/bench/load"
 	"tidegate/build/lab/balancer"
+	"tidegate/build/lab/cert"
 	"tidegate/build/lab/cloud"
-	"tidegate/build/lab/pki"
+	"tidegate/build/lab/gateway"
 	"tidegate/uplink"
 )
 
@@ -26,13 +25,13 @@ import (
 // cloud, with one way to it: the gateway has a single endpoint.
 func (w *world) balance(kind, more string) (endpoints []string, config string) {
 	w.t.Helper()
-	authority, err := pki.New()
+	authority, err := cert.NewAuthority()
 	w.must(err)
-	cert, key, err := authority.Issue("balancer", 2, time.Now().Add(time.Hour))
+	pair, err := authority.Issue("127.0.0.1", time.Now().Add(time.Hour))
 	w.must(err)
 	ca := filepath.Join(w.t.TempDir(), "ca.pem")
 	w.must(os.WriteFile(ca, authority.PEM, 0o600))
-	w.balancer, err = balancer.Start(w.soon(time.Minute), kind, w.cloud.Addrs(), balancer.Options{Cert: append(cert, key...), Proxy: w.cloud.Proxied})
+	w.balancer, err = balancer.Start(w.soon(time.Minute), kind, w.cloud.Addrs(), balancer.Options{Cert: append(pair.Cert, pair.Key...), Proxy: w.cloud.Proxied})
 	w.must(err)
 	w.t.Cleanup(w.balancer.Close)
 	return []string{"mqtts://" + w.way(w.balancer.TLSAddr)}, fmt.Sprintf("ca-file = %q\n", ca) + more
@@ -138,31 +137,13 @@ func (w *world) says(dataDir string, want uplink.Fault) {
 	w.t.Helper()
 	var last uplink.Stats
 	w.eventually(fmt.Sprintf("the gateway says %q", want), time.Minute, func() bool {
-		var err error
-		last, err = status(dataDir)
+		s, err := gateway.ReadStatus(dataDir)
+		last = s.Cloud()
 		return err == nil && len(last.Links) > 0 && !slices.ContainsFunc(last.Links, func(l uplink.LinkStats) bool {
 			return !l.Down && (l.Fault != want || l.Cause == "")
 		})
 	})
 	w.t.Logf("%s: %s", want, last.Links[0].Cause)
-}
-
-// status reads one line of the gateway's status socket.
-func status(dataDir string) (uplink.Stats, error) {
-	var all struct {
-		Uplinks map[string]uplink.Stats `json:"uplinks"`
-	}
-	c, err := net.DialTimeout("unix", filepath.Join(dataDir, "status.sock"), time.Second)
-	if err != nil {
-		return uplink.Stats{}, err
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
-	line, err := bufio.NewReader(c).ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &all)
-	}
-	return all.Uplinks["cloud"], err
 }
 
 // TestRabbitMQBalancer is the real thing: the cluster behind each load

@@ -1,16 +1,13 @@
 package promises
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"tidegate/build/bench/load"
+	"tidegate/build/lab/gateway"
 	"tidegate/build/lab/proc"
 )
 
@@ -22,13 +19,8 @@ type size struct {
 
 func (w *world) size(dataDir string) (s size) {
 	w.t.Helper()
-	c, err := net.Dial("unix", filepath.Join(dataDir, "status.sock"))
+	status, err := gateway.ReadStatus(dataDir)
 	w.must(err)
-	defer c.Close()
-	line, err := bufio.NewReader(c).ReadBytes('\n')
-	w.must(err)
-	var status struct{ Goroutines int }
-	w.must(json.Unmarshal(line, &status))
 	u, err := proc.Read(w.gateway.Process().PID())
 	w.must(err)
 	return size{status.Goroutines, u.FDs, u.Anon}

@@ -89,10 +89,10 @@ func (t *take) cutOnce(ctx context.Context, i int) error {
 }
 
 func (g *growth) sample(ctx context.Context, t *take, i int) error {
-	var st status
+	var st gateway.Status
 	err := t.until(ctx, settled, "the gateway has a place for one more reader of its status", func() (ok bool) {
 		var err error
-		st, err = readStatus(t.data)
+		st, err = gateway.ReadStatus(t.data)
 		return err == nil
 	})
 	if err != nil {

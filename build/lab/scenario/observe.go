@@ -1,14 +1,10 @@
 package scenario
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -119,31 +115,6 @@ func (s *signs) see(links []uplink.LinkStats) {
 		}
 	}
 }
-
-// status is one line of the gateway's status socket.
-type status struct {
-	Goroutines int
-	Uplinks    map[string]uplink.Stats
-}
-
-func readStatus(dataDir string) (st status, err error) {
-	c, err := net.DialTimeout("unix", filepath.Join(dataDir, "status.sock"), time.Second)
-	if err != nil {
-		return st, err
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
-		return st, err
-	}
-	line, err := bufio.NewReader(c).ReadBytes('\n')
-	if err != nil {
-		return st, err
-	}
-	return st, json.Unmarshal(line, &st)
-}
-
-// links returns the links of the one uplink.
-func (s status) links() []uplink.LinkStats { return s.Uplinks["cloud"].Links }
 
 // meter follows what the gateway costs, through its restarts.
 type meter struct {

@@ -188,8 +188,8 @@ func (t *take) watch(ctx context.Context) {
 	for i := 0; ctx.Err() == nil; i++ {
 		t.meter.sample(t.gateway)
 		if i%5 == 0 { // the gateway has few places for readers
-			if st, err := readStatus(t.data); err == nil {
-				t.signs.see(st.links())
+			if st, err := gateway.ReadStatus(t.data); err == nil {
+				t.signs.see(st.Cloud().Links)
 			}
 		}
 		pause(ctx, 50*time.Millisecond)
@@ -224,12 +224,12 @@ func (t *take) until(ctx context.Context, within time.Duration, what string, con
 func (t *take) pickVictim(ctx context.Context) error {
 	named := t.victim >= 0
 	return t.until(ctx, settled, "both up links are up, one of them on a node that may be broken", func() bool {
-		st, err := readStatus(t.data)
+		st, err := gateway.ReadStatus(t.data)
 		if err != nil {
 			return false
 		}
 		up := 0
-		for _, l := range st.links() {
+		for _, l := range st.Cloud().Links {
 			if l.Down || l.State != "up" {
 				continue
 			}

@@ -1,41 +1,15 @@
 package main
 
-import (
-	"bufio"
-	"encoding/json"
-	"net"
-	"path/filepath"
-	"time"
-
-	"tidegate/uplink"
-)
-
-// status reads one line of the gateway's status socket. What it says is shown,
-// and no more: the account does not rest on it.
-func status(dataDir string) (uplink.Stats, error) {
-	var all struct {
-		Uplinks map[string]uplink.Stats `json:"uplinks"`
-	}
-	c, err := net.DialTimeout("unix", filepath.Join(dataDir, "status.sock"), time.Second)
-	if err != nil {
-		return uplink.Stats{}, err
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Second))
-	line, err := bufio.NewReader(c).ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &all)
-	}
-	return all.Uplinks["cloud"], err
-}
+import "tidegate/build/lab/gateway"
 
 // sample is what the table shows of one second.
 func (s *stage) sample() sample {
 	now := sample{at: s.ledger.Now(), published: s.ledger.Published(), acked: s.ledger.Acked(), received: s.consumer.Received()}
-	up, err := status(s.data)
+	said, err := gateway.ReadStatus(s.data) // shown, and no more: the account does not rest on it
 	if err != nil {
 		return now
 	}
+	up := said.Cloud()
 	now.up = true
 	for _, l := range up.Links {
 		if !l.Down {
