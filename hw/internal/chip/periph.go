@@ -1,0 +1,4 @@
+package chip
+
+// periphKinds are the kinds whose drivers are periph's.
+func periphKinds() []Kind { return nil }
