@@ -1,4 +1,9 @@
 package chip
 
 // ownKinds are the kinds whose drivers are ours, because periph has none.
-func ownKinds() []Kind { return nil }
+func ownKinds() []Kind {
+	return []Kind{
+		sht3x(),
+		sht4x(),
+	}
+}

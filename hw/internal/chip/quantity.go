@@ -1,0 +1,12 @@
+package chip
+
+// The quantities that several chips measure, as Home Assistant names them.
+// Resolution and range are the chip's.
+
+func temperature(resolution, low, high float64) Quantity {
+	return Quantity{Name: "temperature", Unit: "°C", Class: "temperature", Resolution: resolution, Low: low, High: high}
+}
+
+func humidity(resolution float64) Quantity {
+	return Quantity{Name: "humidity", Unit: "%", Class: "humidity", Resolution: resolution, Low: 0, High: 100}
+}
