@@ -5,5 +5,7 @@ func ownKinds() []Kind {
 	return []Kind{
 		sht3x(),
 		sht4x(),
+		htu21(),
+		si7021(),
 	}
 }
