@@ -40,7 +40,8 @@ const (
 	I2C     Bus = "i2c"
 	SPI     Bus = "spi"
 	OneWire Bus = "1-wire"
-	Lines   Bus = "gpio" // two lines of a GPIO chip, clocked by us (HX711)
+	Lines   Bus = "gpio"  // two lines of a GPIO chip, clocked by us (HX711)
+	Board   Bus = "board" // no wire: the Pi itself, seen through the folders of its kernel
 )
 
 // Kind is one sort of chip: a row of the table, of the documentation, and of
@@ -81,7 +82,8 @@ type Wiring struct {
 	SPI     spi.Port // the driver connects, at its own mode and speed
 	OneWire onewire.Bus
 	Device  string // on 1-Wire: "28-0316a2791bff", as the kernel writes it
-	Root    string // on the kernel's 1-Wire: the folder of devices, "/sys/bus/w1/devices"
+	Root    string // on the kernel's 1-Wire: the folder of devices, "/sys/bus/w1/devices"; of the board: "/"
+	Folder  string // of the board: the gateway's state folder
 	Clock   gpio.PinOut
 	Data    gpio.PinIn
 	Setup
@@ -102,6 +104,7 @@ func Kinds() []Kind {
 	all := slices.Concat(
 		ownKinds(),
 		periphKinds(),
+		boardKinds(),
 	)
 	slices.SortFunc(all, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 	return all
