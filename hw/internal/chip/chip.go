@@ -92,11 +92,12 @@ type Wiring struct {
 // Setup is what the configuration may say of a chip besides where it is. The
 // zero value stands for the chip's own default.
 type Setup struct {
-	Channel  string  // input of a converter: "0", or "0-1" for a difference
-	Gain     float64 // of an amplifier; what it stands for is in the kind's table row
-	Shunt    float64 // resistor of a current sensor, in ohm
-	Current  float64 // largest current expected, in ampere
-	Altitude float64 // above the sea, in metre, for sensors that compensate
+	Channel   string  // input of a converter: "0", or "0-1" for a difference
+	Gain      float64 // of an amplifier; what it stands for is in the kind's table row
+	Shunt     float64 // resistor of a current sensor, in ohm
+	Current   float64 // largest current expected, in ampere
+	Reference float64 // voltage at the reference input of a converter, in volt
+	Altitude  float64 // above the sea, in metre, for sensors that compensate
 }
 
 // Kinds returns every kind, sorted by name.

@@ -7,5 +7,6 @@ func ownKinds() []Kind {
 		sht4x(),
 		htu21(),
 		si7021(),
+		mcp3008Input(),
 	}
 }

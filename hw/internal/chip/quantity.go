@@ -10,3 +10,15 @@ func temperature(resolution, low, high float64) Quantity {
 func humidity(resolution float64) Quantity {
 	return Quantity{Name: "humidity", Unit: "%", Class: "humidity", Resolution: resolution, Low: 0, High: 100}
 }
+
+func voltage(resolution, low, high float64) Quantity {
+	return Quantity{Name: "voltage", Unit: "V", Class: "voltage", Resolution: resolution, Low: low, High: high}
+}
+
+func current(resolution, low, high float64) Quantity {
+	return Quantity{Name: "current", Unit: "A", Class: "current", Resolution: resolution, Low: low, High: high}
+}
+
+func power(resolution, low, high float64) Quantity {
+	return Quantity{Name: "power", Unit: "W", Class: "power", Resolution: resolution, Low: low, High: high}
+}
