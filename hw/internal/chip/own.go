@@ -8,5 +8,6 @@ func ownKinds() []Kind {
 		htu21(),
 		si7021(),
 		mcp3008Input(),
+		max31855Kind(),
 	}
 }
