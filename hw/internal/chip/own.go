@@ -9,5 +9,6 @@ func ownKinds() []Kind {
 		si7021(),
 		mcp3008Input(),
 		max31855Kind(),
+		ina226Kind(),
 	}
 }
