@@ -8,5 +8,9 @@ func periphKinds() []Kind {
 		bme280Kind(),
 		bmp280Kind(),
 		bmp180Kind(),
+		aht20Kind(),
+		mcp9808Kind(),
+		tmp102Kind(),
+		hdc302xKind(),
 	}
 }

@@ -10,7 +10,6 @@ var (
 	errKind   = errors.New("another kind of chip answers")
 	errReset  = errors.New("the chip has lost its settings: its power failed")
 	errNoData = errors.New("the chip has no measurement")
-	errBeyond = errors.New("the input is beyond what the chip can measure")
 )
 
 // tap is a bus under a driver of periph's. It keeps the error of the bus,
