@@ -1,0 +1,59 @@
+package discovery
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// Changes returns what must be published, in order, so that Home Assistant
+// knows the devices of is and no others. Was is what the broker has retained,
+// or what was published last: payload by topic.
+func Changes(was map[string][]byte, is []Message) []Message {
+	var all []Message
+	now := map[string]bool{}
+	for _, m := range is {
+		now[m.Topic] = true
+		if before := was[m.Topic]; !bytes.Equal(before, m.Payload) {
+			if parting := part(before, m.Payload); parting != nil {
+				all = append(all, Message{m.Topic, parting})
+			}
+			all = append(all, m)
+		}
+	}
+	for _, topic := range slices.Sorted(maps.Keys(was)) {
+		if !now[topic] && len(was[topic]) > 0 {
+			all = append(all, Message{Topic: topic})
+		}
+	}
+	return all
+}
+
+// part returns is with every component that was has in vain: named by its
+// platform only, which takes it away. It is nil when nothing is to be taken
+// away. A payload that is none of ours has nothing to take away.
+func part(was, is []byte) []byte {
+	var before, after config
+	if json.Unmarshal(was, &before) != nil || json.Unmarshal(is, &after) != nil {
+		return nil
+	}
+	gone := false
+	for key, c := range before.Components {
+		p := platform(c)
+		if p != nil && p != platform(after.Components[key]) {
+			after.Components[key] = map[string]any{"platform": p}
+			gone = true
+		}
+	}
+	if !gone {
+		return nil
+	}
+	return encode(after)
+}
+
+// platform is the one of a component that was read from JSON.
+func platform(c any) any {
+	m, _ := c.(map[string]any)
+	return m["platform"]
+}
