@@ -56,6 +56,8 @@ type Kind struct {
 	Every      time.Duration // the least time between two readings that the chip allows
 	Takes      time.Duration // the longest that one Read may take, when all is well
 	Discard    int           // readings after power-up that the datasheet says to throw away
+	Steady     bool          // must be read once each Every, neither more nor less often, or what it reckons is wrong
+	Note       string        // what its owner must know besides; sentences, or ""
 	Pins       string        // how to wire it: "SDA SCL 3V3 GND"
 	Datasheet  string        // document and revision
 	// Identify says whether the chip at an address of a bus is of this kind,

@@ -12,5 +12,9 @@ func periphKinds() []Kind {
 		mcp9808Kind(),
 		tmp102Kind(),
 		hdc302xKind(),
+		scd4xKind(),
+		sgp30Kind(),
+		ccs811Kind(),
+		bh1750Kind(),
 	}
 }

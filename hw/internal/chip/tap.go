@@ -9,6 +9,7 @@ import (
 var (
 	errKind   = errors.New("another kind of chip answers")
 	errReset  = errors.New("the chip has lost its settings: its power failed")
+	errBeyond = errors.New("the input is beyond what the chip can measure")
 	errNoData = errors.New("the chip has no measurement")
 )
 
