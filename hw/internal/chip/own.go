@@ -10,5 +10,6 @@ func ownKinds() []Kind {
 		mcp3008Input(),
 		max31855Kind(),
 		ina226Kind(),
+		ds18b20Kind(),
 	}
 }
