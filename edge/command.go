@@ -19,10 +19,11 @@ type holders struct {
 	set map[*session]struct{}
 }
 
-// Wanted says whether somebody has subscribed to a topic, connected or not.
+// Wanted says whether somebody has subscribed to a topic, connected or not, or
+// watches it.
 func (b *Broker) Wanted(topic string) bool {
 	rt := b.routes.lookup([]byte(topic), nil)
-	return rt != nil && len(rt.targets)+len(rt.shared) > 0
+	return rt != nil && len(rt.targets)+len(rt.shared)+len(rt.watched) > 0
 }
 
 // hold makes the ticket of a delivery that has just been sent wait for it. mu

@@ -7,7 +7,7 @@ import (
 
 // deliver sends m to everyone who subscribed to it. from is the publisher's
 // session, nil for the gateway itself. w counts the deliveries that a ticket
-// waits for; it may be nil. It returns how many sessions m was for.
+// waits for; it may be nil. It returns how many sessions and watchers m was for.
 func (b *Broker) deliver(bt *batch, m *Message, rt *route, from *session, w *waiter) int {
 	bt.calls++
 	bt.share = len(rt.targets) > 1
@@ -27,7 +27,10 @@ func (b *Broker) deliver(bt *batch, m *Message, rt *route, from *session, w *wai
 			b.deliverTo(bt, sub.s, m, &sub.form, w)
 		}
 	}
-	return len(rt.targets) + len(rt.shared)
+	for _, w := range rt.watched {
+		w.offer(m)
+	}
+	return len(rt.targets) + len(rt.shared) + len(rt.watched)
 }
 
 func (b *Broker) deliverTo(bt *batch, s *session, m *Message, f *form, w *waiter) {

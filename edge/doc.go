@@ -25,6 +25,9 @@
 // queued for it or dropped there. A client that leaves a command unacknowledged
 // for the stall time has its ticket settled, as if it were away.
 //
+// Other parts of the gateway see messages through Watch. What they do not take
+// in time is dropped, the oldest first: they hold nobody up.
+//
 // QoS 2 is exactly once in both directions, across connections and takeovers,
 // as long as the process lives. Sessions are in memory; retained messages are
 // also in edge.db.
@@ -43,8 +46,8 @@
 // # Locks
 //
 // In this order: seat.attach, Broker.mu, Broker.retaining, session.mu, conn.mu.
-// The trie's and the route cache's locks are taken last, and never around
-// another. Nothing blocks and no callback runs under session.mu or conn.mu.
+// The trie's, the route cache's and a watcher's locks are taken last, and never
+// around another. Nothing blocks and no callback runs under session.mu or conn.mu.
 // Under Broker.retaining only Forward is called, which publishes nothing itself.
 //
 // # Caveats

@@ -14,6 +14,7 @@ type route struct {
 	gen     uint64
 	targets []target
 	shared  []sharers
+	watched []*watcher
 }
 
 // target is one session and how it gets the messages of a topic.
@@ -120,6 +121,7 @@ func (t *trie) route(name string) *route {
 	for s, subs := range found {
 		rt.targets = append(rt.targets, newTarget(s, subs))
 	}
+	rt.watched = t.watching(name)
 	return rt
 }
 

@@ -47,6 +47,7 @@ type Stats struct {
 	DroppedRetained int64 // not retained, because of a limit
 	DroppedInvalid  int64 // from inside, with a topic that is not valid
 	DroppedSessions int64 // sessions ended because they were too many
+	DroppedWatched  int64 // from inside, for a part of the gateway that does not keep up
 }
 
 // counters are what Stats are made of.
@@ -54,7 +55,7 @@ type counters struct {
 	connections, refusedConnections, acceptErrors, loginsFailed, malformed, timeouts, cut, panics atomic.Int64
 	received, sent, sentBytes, pauses, denied, refused, wills, expiredSessions, overdue           atomic.Int64
 
-	droppedQueue, droppedSlow, droppedExpired, droppedTooLarge, droppedRetained, droppedInvalid, droppedSessions atomic.Int64
+	droppedQueue, droppedSlow, droppedExpired, droppedTooLarge, droppedRetained, droppedInvalid, droppedSessions, droppedWatched atomic.Int64
 }
 
 // add takes over what a batch has counted.
@@ -98,6 +99,7 @@ func (b *Broker) Stats() Stats {
 		DroppedRetained:    n.droppedRetained.Load(),
 		DroppedInvalid:     n.droppedInvalid.Load(),
 		DroppedSessions:    n.droppedSessions.Load(),
+		DroppedWatched:     n.droppedWatched.Load(),
 	}
 	if st := b.store; st != nil {
 		disk := st.snapshot()

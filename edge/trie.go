@@ -29,6 +29,8 @@ type trie struct {
 	root node
 	gen  atomic.Uint64 // grows with every change of a subscription
 
+	watchers []*watcher // replaced, never changed
+
 	subscriptions int
 	retained      int
 	retainedBytes int64

@@ -1,0 +1,118 @@
+package edge
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"tidegate/internal/topic"
+)
+
+// watcher is a part of the gateway that wants to see messages. It is none of
+// the sessions: it never makes a publisher wait.
+type watcher struct {
+	filters []string
+	stats   *counters
+
+	mu    sync.Mutex // guards queue
+	queue []*Message
+	wake  chan struct{}
+}
+
+// watchQueue is how many messages may wait for one watcher.
+const watchQueue = 256
+
+// Watch calls f with every message that is accepted, from whomever, whose topic
+// one of the valid filters matches, until ctx ends. The retained ones come
+// first, with Retain set; a message that is published while Watch begins may
+// come twice. f runs in the caller's goroutine, one message at a time in the
+// order of their acceptance, and may publish. While it is busy, messages wait
+// for it, and the oldest are dropped and counted when they are too many. To
+// whoever published a message, a watcher is a subscriber that has it at once.
+func (b *Broker) Watch(ctx context.Context, filters []string, f func(*Message)) {
+	w := &watcher{filters: filters, stats: &b.stats, wake: make(chan struct{}, 1)}
+	b.trie.watch(w)
+	defer b.trie.unwatch(w)
+	for _, filter := range filters {
+		for _, n := range b.trie.retainedFor(filter) {
+			w.offerRetained(n)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+		}
+		for m := w.take(); m != nil && ctx.Err() == nil; m = w.take() {
+			f(m)
+		}
+	}
+}
+
+// offer puts m behind what waits already.
+func (w *watcher) offer(m *Message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.offerLocked(m)
+}
+
+// offerRetained reads and offers under one lock: a newer message is retained
+// before it is delivered, so an older one cannot come after it.
+func (w *watcher) offerRetained(n *node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := n.retained.Load(); m != nil && (m.Expiry == 0 || left(m) > 0) {
+		w.offerLocked(m)
+	}
+}
+
+func (w *watcher) offerLocked(m *Message) {
+	if len(w.queue) == watchQueue {
+		w.stats.droppedWatched.Add(1)
+		w.queue = slices.Delete(w.queue, 0, 1)
+	}
+	w.queue = append(w.queue, m)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the message that has waited for longest, or nil.
+func (w *watcher) take() *Message {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		return nil
+	}
+	m := w.queue[0]
+	w.queue = slices.Delete(w.queue, 0, 1)
+	return m
+}
+
+// watch adds a watcher to the routes.
+func (t *trie) watch(w *watcher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watchers = append(slices.Clip(t.watchers), w)
+	t.gen.Add(1)
+}
+
+func (t *trie) unwatch(w *watcher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watchers = slices.DeleteFunc(slices.Clone(t.watchers), func(have *watcher) bool { return have == w })
+	t.gen.Add(1)
+}
+
+// watching returns those who want the messages of a topic. mu is held for
+// reading.
+func (t *trie) watching(name string) (list []*watcher) {
+	for _, w := range t.watchers {
+		if slices.ContainsFunc(w.filters, func(f string) bool { return topic.Match(f, name) }) {
+			list = append(list, w)
+		}
+	}
+	return list
+}
