@@ -3,11 +3,9 @@ package hw
 import (
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
+	"tidegate/hw/internal/chip"
 	"tidegate/internal/conf"
-	"tidegate/internal/topic"
 )
 
 // Config is the section [hw].
@@ -15,82 +13,69 @@ type Config struct {
 	Sensor []SensorConfig `toml:"sensor"` // none: nothing is wired to the Pi
 }
 
-// SensorConfig is one [[hw.sensor]]. A key that is left out has its zero value
-// here, which stands for the default named beside it.
-type SensorConfig struct {
-	Kind     string        `toml:"kind"`     // "simulated"
-	Name     string        `toml:"name"`     // unique; letters, digits, "-" and "_"
-	Topic    string        `toml:"topic"`    // "": KIND/NAME
-	Every    conf.Duration `toml:"every"`    // time between two readings; 0: 10 s
-	Unit     string        `toml:"unit"`     // "°C", "%" (relative humidity) or "hPa"; "": °C
-	Decimals int           `toml:"decimals"` // digits after the point in the payload, 0 to 6
-	Wave     Wave          `toml:"wave"`     // "": constant
-	Low      float64       `toml:"low"`      // the least value of the wave, in Unit
-	High     float64       `toml:"high"`     // the greatest value of the wave, in Unit; not used by constant
-	Period   conf.Duration `toml:"period"`   // length of one wave; 0: 10 min
-}
-
 // DefaultConfig has no sensors.
 func DefaultConfig() Config { return Config{} }
 
-// withDefaults fills what was left out.
-func (c SensorConfig) withDefaults() SensorConfig {
-	if c.Topic == "" {
-		c.Topic = c.Kind + "/" + c.Name
-	}
-	if c.Every == 0 {
-		c.Every = conf.Duration(10 * time.Second)
-	}
-	if c.Unit == "" {
-		c.Unit = "°C"
-	}
-	if c.Wave == "" {
-		c.Wave = Constant
-	}
-	if c.Period == 0 {
-		c.Period = conf.Duration(10 * time.Minute)
-	}
-	return c
-}
+// mostSensors bounds what one gateway reads.
+const mostSensors = 256
 
 // Check returns everything wrong with c; keys are relative to [hw].
-func (c Config) Check() []conf.Problem {
-	var all []conf.Problem
-	names := map[string]int{}
+func (c Config) Check() []conf.Problem { return c.check(chip.Find) }
+
+func (c Config) check(find finder) []conf.Problem {
+	var all problems
+	all.bad(len(c.Sensor) > mostSensors, "sensor", len(c.Sensor), fmt.Sprintf("at most %d", mostSensors), "")
+	names, topics, places := taken{}, taken{}, taken{}
 	for i, s := range c.Sensor {
-		for _, p := range s.withDefaults().check() {
-			p.Key = fmt.Sprintf("sensor[%d].%s", i, p.Key)
-			all = append(all, p)
-		}
-		if first, taken := names[s.Name]; taken && s.Name != "" {
-			all = append(all, conf.Problem{Key: fmt.Sprintf("sensor[%d].name", i), Value: strconv.Quote(s.Name),
-				Rule: "unique", Hint: fmt.Sprintf("sensor[%d] has this name already", first)})
-		} else {
-			names[s.Name] = i
+		section := fmt.Sprintf("sensor[%d]", i)
+		s = s.withDefaults()
+		found := s.check(find)
+		all.under(section, found)
+		all.twice(names, section, "name", s.Name, "")
+		if k, known := s.kind(find); known && len(found) == 0 {
+			all.twice(topics, section, "topic", s.topicOf(k.Quantities[0].Name), "")
+			all.twice(places, section, s.placeKey(k), s.place(k), "two sensors cannot be one chip")
 		}
 	}
 	return all
 }
 
-// check judges a sensor whose defaults are filled in.
-func (c SensorConfig) check() []conf.Problem {
-	var all []conf.Problem
-	bad := func(wrong bool, key string, value any, rule, hint string) {
-		if wrong {
-			all = append(all, conf.Problem{Key: key, Value: show(value), Rule: rule, Hint: hint})
-		}
+// finder gives the kind of a name.
+type finder func(name string) (chip.Kind, bool)
+
+// problems collects what is wrong.
+type problems []conf.Problem
+
+// bad notes that the value of a key breaks a rule, if it does.
+func (p *problems) bad(wrong bool, key string, value any, rule, hint string) {
+	if wrong {
+		*p = append(*p, conf.Problem{Key: key, Value: show(value), Rule: rule, Hint: hint})
 	}
-	bad(c.Kind != simulatedKind, "kind", c.Kind, `"simulated"`, "no other kind is built yet")
-	bad(!validName(c.Name), "name", c.Name, "1 to 32 letters, digits, - or _", "it names the sensor in the log and in its default topic")
-	bad(validName(c.Name) && !topic.ValidName(c.Topic), "topic", c.Topic, "a topic name without + and #", "")
-	bad(strings.HasPrefix(c.Topic, "$"), "topic", c.Topic, "outside the topics that begin with $", "those are the broker's own")
-	bad(c.Every.Std() < 10*time.Millisecond || c.Every.Std() > 24*time.Hour, "every", c.Every, "from 10ms to 24h", "")
-	bad(units[c.Unit] == nil, "unit", c.Unit, `"°C", "%" or "hPa"`, "")
-	bad(c.Decimals < 0 || c.Decimals > 6, "decimals", c.Decimals, "from 0 to 6", "")
-	bad(!c.Wave.known(), "wave", string(c.Wave), `"sine", "square", "triangle" or "constant"`, "")
-	bad(c.Wave != Constant && c.High <= c.Low, "high", c.High, fmt.Sprintf("greater than low = %v", c.Low), "")
-	bad(c.Period.Std() < time.Millisecond, "period", c.Period, "at least 1ms", "")
-	return all
+}
+
+// under takes over what is wrong with the table section.
+func (p *problems) under(section string, found []conf.Problem) {
+	for _, f := range found {
+		f.Key = section + "." + f.Key
+		*p = append(*p, f)
+	}
+}
+
+// taken says which table has a value that only one may have.
+type taken map[string]string
+
+// twice notes a value that an earlier table has; "" is nobody's.
+func (p *problems) twice(seen taken, section, key, value, hint string) {
+	first, is := seen[value]
+	switch {
+	case value == "":
+	case !is:
+		seen[value] = section
+	case hint == "":
+		p.bad(true, section+"."+key, value, "unique", first+" has this "+key+" already")
+	default:
+		p.bad(true, section+"."+key, value, "another than that of "+first, hint)
+	}
 }
 
 func show(v any) string {
@@ -99,9 +84,14 @@ func show(v any) string {
 		return strconv.Quote(v)
 	case conf.Duration:
 		return strconv.Quote(v.String())
+	case address:
+		return fmt.Sprintf("%#02x", int(v))
 	}
 	return fmt.Sprint(v)
 }
+
+// address is how an I2C address is shown: as in datasheets.
+type address int
 
 func validName(s string) bool {
 	for _, r := range s {

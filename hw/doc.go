@@ -1,19 +1,44 @@
 // Package hw reads what is wired to the Pi and publishes it.
 //
-//	sensor.Sense(*physic.Env) ---> reading ---> JSON ---> Options.Submit
-//	   (one goroutine per sensor, on its own ticker)
+//	reader, one goroutine per bus              report
+//	  turn ---> chip.Sensor.Read ---> range ---> average, calibration, unit,
+//	   ^            |                            rounding, dead band ---> Options.Submit
+//	   |            +-- error, or no return: offline with its cause
+//	   +--- the grid, or a retry <---+
 //
-// A Hardware has a list of sensors from the configuration. Each is sensed every
-// so often and each reading becomes one message at QoS 1, handed to Submit,
-// which treats it like the PUBLISH of a device.
+// A Hardware has parts; each bus with its sensors is one. What chips there are
+// is the table of hw/internal/chip; a row of it with a SensorConfig makes a
+// sensor. The kind "simulated" has no hardware, and nobody shall take its
+// readings for real ones: its default topic begins with "simulated/" and its
+// payload says "simulated":true.
 //
-// The seam to a bus is the two methods of periph that a driver of an
-// environmental sensor has already, Sense and Halt. There is one kind so far,
-// "simulated": no hardware, a stated waveform. So that nobody takes its
-// readings for real ones, its default topic begins with "simulated/", its
-// payload says "simulated":true and so does its line in the log.
+// # Schedule
 //
-// Caveats: a sensor that cannot be read is tried again at its next turn, and
-// nothing is published meanwhile; a reading says nothing about the time it was
-// taken, because a Pi without network does not know it.
+// The turns of a sensor lie on a fixed grid from the start of Run: what is read
+// late shifts nothing, and turns that a slow bus misses are left out. Between
+// two readings is at least what the kind demands. Readings that the datasheet
+// says to throw away after power-up are.
+//
+// # When something is wrong
+//
+//	starting ---> online <---> offline (cause)
+//
+// A reading that fails, has a wrong checksum or lies outside of the chip's
+// range is not published. After three in a row the sensor is offline; it is so
+// at once when a call does not return from the bus within four times what the
+// kind states (at least 2 s), or when it has not been read since its opening.
+// It is opened and tried again after 1 s, 2 s, 4 s and so on up to a minute, and
+// so comes back by itself when it is plugged in again. A call that does not
+// return is left behind with its goroutine: one at most per sensor, which is
+// not touched before the call came back. The other sensors of the bus go on
+// with handles of their own, as far as the kernel lets them.
+//
+// # Messages
+//
+// Each reading is one JSON object on one topic, or a plain number on a topic
+// for each quantity. A quantity without a value is null, or no message. The
+// time of the reading is in the object while the clock is synchronised, because
+// a Pi without network does not know it. "online" and "offline" are retained on
+// each sensor's availability topic, and on AvailabilityTopic for all together;
+// after a power cut they are what was said last until Run begins.
 package hw

@@ -3,138 +3,130 @@ package hw
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"periph.io/x/conn/v3/physic"
+	"tidegate/hw/internal/chip"
 )
 
 // Options is what the rest of the gateway gives the hardware.
 type Options struct {
 	Log    *slog.Logger
-	Submit func(*Message) // takes a reading like the PUBLISH of a device; called from one goroutine per sensor
+	Dir    string                   // where the gateway keeps its state
+	Submit func(*Message)           // takes a reading like the PUBLISH of a device; called from several goroutines
+	Clock  func() (time.Time, bool) // the time of day, and whether anybody knows it; nil: the kernel's word
 }
+
+// AvailabilityTopic has "online", retained, while the hardware is read, and
+// "offline" after a clean stop.
+const AvailabilityTopic = "tidegate/availability"
 
 // Hardware is everything wired to the Pi.
 type Hardware struct {
-	opt      Options
-	sensors  []*reader
-	readings atomic.Int64
-	errors   atomic.Int64
+	opt   Options
+	parts []part
+}
+
+// part is something of the hardware that runs: a bus with its sensors, a line.
+type part interface {
+	run(ctx context.Context) error // returns after ctx has ended, or with what ends the gateway
+	addStats(*Stats)               // may be called at any time
 }
 
 // Stats counts since New.
 type Stats struct {
-	Sensors  int   `json:"sensors"`
-	Readings int64 `json:"readings"`
-	Errors   int64 `json:"errors"` // readings that a sensor could not give
+	Sensors  int           `json:"sensors"`
+	Readings int64         `json:"readings"`
+	Errors   int64         `json:"errors"` // readings that a sensor could not give
+	Sensor   []SensorStats `json:"sensor"`
 }
 
-// sensor is a driver. Sense fills the fields of env that it measures and may
-// block for as long as the bus does; Halt frees the bus. periph's
-// physic.SenseEnv has both.
-type sensor interface {
-	Sense(env *physic.Env) error
-	Halt() error
+// SensorStats is what is known of one sensor.
+type SensorStats struct {
+	Name     string `json:"name"`
+	Kind     string `json:"kind"`
+	Bus      string `json:"bus"`
+	State    State  `json:"state"`
+	Cause    string `json:"cause,omitempty"` // why it is offline
+	Readings int64  `json:"readings"`
+	Errors   int64  `json:"errors"`
 }
 
 // New checks the configuration and finds the sensors; Run reads them.
 func New(cfg Config, opt Options) (*Hardware, error) {
-	if problems := cfg.Check(); len(problems) > 0 {
+	return build(cfg, opt, chip.Find, kernelBuses(opt.Dir))
+}
+
+func build(cfg Config, opt Options, find finder, open opener) (*Hardware, error) {
+	if problems := cfg.check(find); len(problems) > 0 {
 		errs := make([]error, len(problems))
 		for i, p := range problems {
 			errs[i] = errors.New("hw." + p.String())
 		}
 		return nil, errors.Join(errs...)
 	}
-	h := &Hardware{opt: opt}
-	for _, c := range cfg.Sensor {
-		c = c.withDefaults()
-		h.sensors = append(h.sensors, &reader{SensorConfig: c, sensor: newSimulated(c)})
+	if opt.Clock == nil {
+		opt.Clock = systemClock
 	}
+	h := &Hardware{opt: opt}
+	h.addSensors(cfg.Sensor, find, open)
 	return h, nil
 }
 
-// Run reads every sensor until ctx ends, and halts them.
-func (h *Hardware) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	errs := make([]error, len(h.sensors))
-	for i, r := range h.sensors {
-		wg.Go(func() { errs[i] = h.read(ctx, r) })
+// addSensors makes a reader for each bus.
+func (h *Hardware) addSensors(all []SensorConfig, find finder, open opener) {
+	buses := map[string]*reader{}
+	for _, c := range all {
+		c = c.withDefaults()
+		k, _ := c.kind(find)
+		s := newSensor(c, k, open, h.opt)
+		r := buses[s.bus]
+		if r == nil {
+			r = &reader{bus: s.bus, log: h.opt.Log.With("bus", s.bus), announce: h.announce}
+			buses[s.bus] = r
+			h.parts = append(h.parts, r)
+		}
+		r.sensors = append(r.sensors, s)
 	}
-	<-ctx.Done() // even when there are no sensors
+}
+
+// Run reads and drives everything until ctx ends.
+func (h *Hardware) Run(ctx context.Context) error {
+	if len(h.parts) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	h.announce(AvailabilityTopic, string(Online))
+	var wg sync.WaitGroup
+	errs := make([]error, len(h.parts))
+	for i, p := range h.parts {
+		wg.Go(func() {
+			if errs[i] = p.run(ctx); errs[i] != nil {
+				stop()
+			}
+		})
+	}
 	wg.Wait()
+	h.announce(AvailabilityTopic, string(Offline))
 	return errors.Join(errs...)
 }
 
 // Stats may be called at any time.
 func (h *Hardware) Stats() Stats {
-	return Stats{Sensors: len(h.sensors), Readings: h.readings.Load(), Errors: h.errors.Load()}
+	s := Stats{Sensor: []SensorStats{}}
+	for _, p := range h.parts {
+		p.addStats(&s)
+	}
+	return s
 }
 
-// reader is one sensor and how its readings are published.
-type reader struct {
-	SensorConfig
-	sensor sensor
-}
-
-func (h *Hardware) read(ctx context.Context, r *reader) error {
-	log := h.opt.Log.With("sensor", r.Name, "topic", r.Topic)
-	log.Info("reading "+r.Kind+" sensor", "simulated", r.Kind == simulatedKind, "wave", string(r.Wave), "every", r.Every.Std())
-	tick := time.NewTicker(r.Every.Std())
-	defer tick.Stop()
-	failing := false
-	for {
-		m, err := r.message()
-		if err != nil {
-			h.errors.Add(1)
-		} else {
-			h.readings.Add(1)
-			h.opt.Submit(m)
-		}
-		if failing != (err != nil) {
-			failing = err != nil
-			logChange(log, err)
-		}
-		select {
-		case <-ctx.Done():
-			if err := r.sensor.Halt(); err != nil {
-				return fmt.Errorf("halt sensor %s: %w", r.Name, err)
-			}
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// logChange writes one line when a sensor goes away and one when it is back.
-func logChange(log *slog.Logger, err error) {
-	if err != nil {
-		log.Warn("sensor does not answer", "err", err)
-		return
-	}
-	log.Info("sensor answers again")
-}
-
-// message takes one reading: {"value":21.4,"unit":"°C","simulated":true}.
-func (r *reader) message() (*Message, error) {
-	var env physic.Env
-	if err := r.sensor.Sense(&env); err != nil {
-		return nil, err
-	}
-	p := make([]byte, 0, 64)
-	p = append(p, `{"value":`...)
-	p = strconv.AppendFloat(p, units[r.Unit].read(&env), 'f', r.Decimals, 64)
-	p = append(p, `,"unit":"`...)
-	p = append(p, r.Unit...)
-	p = append(p, '"')
-	if r.Kind == simulatedKind {
-		p = append(p, `,"simulated":true`...)
-	}
-	p = append(p, '}')
-	return &Message{Topic: r.Topic, Payload: p, Accepted: time.Now(), QoS: 1}, nil
+// announce publishes a word about something, retained.
+func (h *Hardware) announce(topic, word string) {
+	h.opt.Submit(&Message{
+		Topic: topic, Payload: []byte(word), Properties: properties(contentType("plain")),
+		Accepted: time.Now(), QoS: 1, Retain: true,
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -88,7 +89,7 @@ func (g *gateway) build() error {
 }
 
 func (g *gateway) newSensors(c hw.Config) (*hw.Hardware, error) {
-	return hw.New(c, hw.Options{Log: g.log.With("component", "hw"), Submit: g.submit})
+	return hw.New(c, hw.Options{Log: g.log.With("component", "hw"), Dir: g.dir.Path, Submit: g.submit})
 }
 
 // start lets devices in first; the spools load meanwhile.
@@ -210,7 +211,7 @@ func (g *gateway) reload() {
 			errs = append(errs, u.Reload(cfg.Uplink[i]))
 		}
 	}
-	if !slices.Equal(cfg.HW.Sensor, g.cfg.HW.Sensor) {
+	if !reflect.DeepEqual(cfg.HW, g.cfg.HW) {
 		errs = append(errs, g.replaceSensors(cfg.HW))
 	}
 	g.cfg.Edge = cfg.Edge

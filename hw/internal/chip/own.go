@@ -10,6 +10,5 @@ func ownKinds() []Kind {
 		mcp3008Input(),
 		max31855Kind(),
 		ina226Kind(),
-		ds18b20Kind(),
 	}
 }

@@ -1,0 +1,80 @@
+package hw
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"tidegate/hw/internal/bus"
+	"tidegate/hw/internal/chip"
+)
+
+// opener opens what a sensor is wired to; the closer, which may be nil, ends
+// it. Each sensor has handles of its own, so that a call that is stuck in one
+// holds no lock of another.
+type opener func(c SensorConfig, k chip.Kind) (chip.Wiring, io.Closer, error)
+
+// kernelBuses opens those of this machine; folder is where the gateway keeps
+// its state.
+func kernelBuses(folder string) opener {
+	return func(c SensorConfig, k chip.Kind) (chip.Wiring, io.Closer, error) {
+		w, wire, err := openWiring(c, k)
+		if k.Bus == chip.Board {
+			w.Root, w.Folder = "/", folder
+		}
+		return w, wire, err
+	}
+}
+
+func openWiring(c SensorConfig, k chip.Kind) (chip.Wiring, io.Closer, error) {
+	w := c.wiring(k)
+	name, err := bus.Name(k.Bus, c.Bus)
+	if err != nil {
+		return w, nil, err
+	}
+	switch k.Bus {
+	case chip.I2C:
+		b, err := bus.I2C(name)
+		if err != nil {
+			return w, nil, err
+		}
+		w.I2C = b
+		return w, b, nil
+	case chip.SPI:
+		p, err := bus.SPI(name)
+		if err != nil {
+			return w, nil, err
+		}
+		w.SPI = p
+		return w, p, nil
+	case chip.OneWire:
+		w.Root, err = bus.OneWire()
+	case chip.Lines:
+		err = &bus.Error{Bus: name, Hint: "use another kind", Err: errors.ErrUnsupported}
+	}
+	return w, nil, err
+}
+
+// wiring is what the configuration says of the chip's.
+func (c SensorConfig) wiring(k chip.Kind) chip.Wiring {
+	return chip.Wiring{
+		Address: c.address(k), Device: c.Device,
+		Setup: chip.Setup{Channel: c.Channel, Gain: c.Gain, Shunt: c.Shunt, Current: c.Current, Reference: c.Reference, Altitude: c.Altitude},
+	}
+}
+
+// busName is the name of the wires that c shares with others, which one
+// goroutine reads: of SPI without the chip select. Chips that are clocked by
+// hand share nothing.
+func (c SensorConfig) busName(k chip.Kind) string {
+	name, err := bus.Name(k.Bus, c.Bus)
+	switch {
+	case err != nil:
+		return c.Bus
+	case k.Bus == chip.SPI:
+		name, _, _ = strings.Cut(name, ".")
+	case k.Bus == chip.Lines:
+		name += " " + c.Data
+	}
+	return name
+}
