@@ -16,5 +16,8 @@ func periphKinds() []Kind {
 		sgp30Kind(),
 		ccs811Kind(),
 		bh1750Kind(),
+		ina219Kind(),
+		ads1015Kind(),
+		ads1115Kind(),
 	}
 }
