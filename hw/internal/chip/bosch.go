@@ -22,7 +22,7 @@ const (
 	isBME280 = 0x60
 )
 
-var boschNames = map[byte]string{isBMP180: "BMP180", isBMP280: "BMP280", isBME280: "BME280", 0x61: "BME680"}
+var boschNames = map[byte]string{isBMP180: "BMP180", isBMP280: "BMP280", isBME280: "BME280", isBME680: "BME680"}
 
 func bme280Kind() Kind {
 	return Kind{

@@ -9,6 +9,7 @@ func ownKinds() []Kind {
 		si7021(),
 		mcp3008Input(),
 		max31855Kind(),
+		bme680Kind(),
 		ina226Kind(),
 	}
 }
