@@ -12,10 +12,16 @@ import (
 
 // Options is what the rest of the gateway gives the hardware.
 type Options struct {
-	Log    *slog.Logger
-	Dir    string                   // where the gateway keeps its state
-	Submit func(*Message)           // takes a reading like the PUBLISH of a device; called from several goroutines
-	Clock  func() (time.Time, bool) // the time of day, and whether anybody knows it; nil: the kernel's word
+	Gateway string // id of the gateway
+	Version string // of the gateway
+	Log     *slog.Logger
+	Dir     string                   // where the gateway keeps its state
+	Submit  func(*Message)           // takes a reading like the PUBLISH of a device; called from several goroutines
+	Clock   func() (time.Time, bool) // the time of day, and whether anybody knows it; nil: the kernel's word
+	// Watch calls f with every message whose topic one of the filters matches,
+	// the retained ones first, in the caller's goroutine until ctx ends; nil when
+	// nobody can be heard.
+	Watch func(ctx context.Context, filters []string, f func(*Message))
 }
 
 // AvailabilityTopic has "online", retained, while the hardware is read, and

@@ -89,7 +89,10 @@ func (g *gateway) build() error {
 }
 
 func (g *gateway) newSensors(c hw.Config) (*hw.Hardware, error) {
-	return hw.New(c, hw.Options{Log: g.log.With("component", "hw"), Dir: g.dir.Path, Submit: g.submit})
+	return hw.New(c, hw.Options{
+		Gateway: g.cfg.Gateway.id(), Version: version, Log: g.log.With("component", "hw"), Dir: g.dir.Path,
+		Submit: g.submit, Watch: g.watch,
+	})
 }
 
 // start lets devices in first; the spools load meanwhile.

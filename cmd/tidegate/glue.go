@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -69,6 +70,11 @@ func (g *glue) deliver(m *uplink.Message, t uplink.Ticket) {
 func (g *glue) submit(m *hw.Message) {
 	g.broker.Submit((*edge.Message)(m), edge.Ticket{})
 	g.broker.Flush()
+}
+
+// watch shows messages to the hardware until ctx ends.
+func (g *glue) watch(ctx context.Context, filters []string, f func(*hw.Message)) {
+	g.broker.Watch(ctx, filters, func(m *edge.Message) { f((*hw.Message)(m)) })
 }
 
 // sharedTicket waits for several uplinks. It tells the owner the worst reason.
