@@ -74,6 +74,7 @@ type Quantity struct {
 	Class      string  // Home Assistant's device class; "" where it has none
 	Resolution float64 // smallest step of the chip worth publishing, in Unit
 	Low, High  float64 // range of the datasheet; a value outside is a fault of the chip or the wire
+	Total      bool    // it only grows, and now and then begins at 0 again
 }
 
 // Wiring is where a chip is and how it is set up. Only what Kind.Bus and

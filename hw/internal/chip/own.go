@@ -11,5 +11,6 @@ func ownKinds() []Kind {
 		max31855Kind(),
 		bme680Kind(),
 		ina226Kind(),
+		ds18b20Kind(),
 	}
 }
