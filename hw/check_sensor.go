@@ -36,19 +36,31 @@ func (c SensorConfig) check(find finder) []conf.Problem {
 	return all
 }
 
-// kindHint names the kinds that look like name, or all of them.
+// kindHint names the kinds that begin most like name.
 func kindHint(name string) string {
-	all := []string{simulatedKind}
-	for _, k := range chip.Kinds() {
-		all = append(all, k.Name)
+	var near []string
+	most := 3 // letters; fewer say nothing
+	for _, k := range append(chip.Kinds(), chip.Kind{Name: simulatedKind}) {
+		n := alike(strings.ToLower(name), k.Name)
+		if n > most {
+			near, most = nil, n
+		}
+		if n == most {
+			near = append(near, k.Name)
+		}
 	}
-	near := slices.DeleteFunc(slices.Clone(all), func(k string) bool {
-		return len(name) < 3 || !strings.HasPrefix(k, strings.ToLower(name[:3]))
-	})
-	if len(near) > 0 {
-		return "perhaps " + strings.Join(near, ", ")
+	if len(near) == 0 {
+		return `"simulated", or one of those that hw/SENSORS.md lists`
 	}
-	return "there are " + strings.Join(all, ", ")
+	return "perhaps " + strings.Join(near, " or ")
+}
+
+// alike counts the letters that a and b begin with both.
+func alike(a, b string) (n int) {
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // refuse notes a key that c has and its kind does not take.
@@ -108,7 +120,6 @@ func (c SensorConfig) checkSetup(all *problems, k chip.Kind) {
 	}{
 		{"gain", c.Gain, 0, 1000},
 		{"shunt", c.Shunt, 0, 100},
-		{"current", c.Current, 0, 10000},
 		{"reference", c.Reference, 0, 100},
 		{"altitude", c.Altitude, -500, 9000},
 	} {

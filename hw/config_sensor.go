@@ -28,7 +28,6 @@ type SensorConfig struct {
 	Channel   string  `toml:"channel"`   // input of a converter: "0", or "0-1" for a difference
 	Gain      float64 `toml:"gain"`      // of an amplifier
 	Shunt     float64 `toml:"shunt"`     // ohm
-	Current   float64 `toml:"current"`   // largest expected, ampere
 	Reference float64 `toml:"reference"` // of a converter, volt
 	Altitude  float64 `toml:"altitude"`  // metre above the sea
 

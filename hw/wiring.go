@@ -59,7 +59,7 @@ func openWiring(c SensorConfig, k chip.Kind) (chip.Wiring, io.Closer, error) {
 func (c SensorConfig) wiring(k chip.Kind) chip.Wiring {
 	return chip.Wiring{
 		Address: c.address(k), Device: c.Device,
-		Setup: chip.Setup{Channel: c.Channel, Gain: c.Gain, Shunt: c.Shunt, Current: c.Current, Reference: c.Reference, Altitude: c.Altitude},
+		Setup: chip.Setup{Channel: c.Channel, Gain: c.Gain, Shunt: c.Shunt, Reference: c.Reference, Altitude: c.Altitude},
 	}
 }
 

@@ -98,7 +98,6 @@ type Setup struct {
 	Channel   string  // input of a converter: "0", or "0-1" for a difference
 	Gain      float64 // of an amplifier; what it stands for is in the kind's table row
 	Shunt     float64 // resistor of a current sensor, in ohm
-	Current   float64 // largest current expected, in ampere
 	Reference float64 // voltage at the reference input of a converter, in volt
 	Altitude  float64 // above the sea, in metre, for sensors that compensate
 }
