@@ -110,6 +110,7 @@ var channelName = regexp.MustCompile(`^[0-9](-[0-9])?$`)
 
 // checkSetup judges what the kind is told besides its place.
 func (c SensorConfig) checkSetup(all *problems, k chip.Kind) {
+	before := len(*all)
 	takes := func(key string) bool { return slices.Contains(k.Keys, key) }
 	c.refuse(all, takes("channel"), "channel", c.Channel, c.Channel == "")
 	all.bad(takes("channel") && c.Channel != "" && !channelName.MatchString(c.Channel), "channel", c.Channel, `one input such as "0", or two such as "0-1"`, "")
@@ -125,6 +126,13 @@ func (c SensorConfig) checkSetup(all *problems, k chip.Kind) {
 	} {
 		c.refuse(all, takes(n.key), n.key, n.value, n.value == 0)
 		all.bad(takes(n.key) && !(n.value >= n.low && n.value <= n.high), n.key, n.value, fmt.Sprintf("from %v to %v", n.low, n.high), "")
+	}
+	if len(*all) > before || k.Check == nil {
+		return
+	}
+	if e := k.Check(c.setup()); e != nil {
+		value := map[string]any{"channel": c.Channel, "gain": c.Gain, "shunt": c.Shunt, "reference": c.Reference, "altitude": c.Altitude}[e.Key]
+		all.bad(true, e.Key, value, e.Rule, "as the datasheet of "+k.Title+" says")
 	}
 }
 

@@ -59,8 +59,12 @@ func openWiring(c SensorConfig, k chip.Kind) (chip.Wiring, io.Closer, error) {
 func (c SensorConfig) wiring(k chip.Kind) chip.Wiring {
 	return chip.Wiring{
 		Address: c.address(k), Device: c.Device,
-		Setup: chip.Setup{Channel: c.Channel, Gain: c.Gain, Shunt: c.Shunt, Reference: c.Reference, Altitude: c.Altitude},
+		Setup: c.setup(),
 	}
+}
+
+func (c SensorConfig) setup() chip.Setup {
+	return chip.Setup{Channel: c.Channel, Gain: c.Gain, Shunt: c.Shunt, Reference: c.Reference, Altitude: c.Altitude}
 }
 
 // busName is the name of the wires that c shares with others, which one

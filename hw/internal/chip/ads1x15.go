@@ -1,6 +1,7 @@
 package chip
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -26,7 +27,7 @@ func ads1x15Kind(name, title, datasheet string, resolution float64, open func(Wi
 		Every:      20 * time.Millisecond, Takes: 40 * time.Millisecond,
 		Note: `channel: "0" (the default) to "3", or a difference: "0-1", "0-3", "1-3", "2-3". gain: the largest voltage measured, one of 6.144, 4.096 (the default), 2.048, 1.024, 0.512, 0.256. No input may exceed the supply by 0.3 V.`,
 		Pins: "SDA SCL 3V3 GND; ADDR to 3V3, SDA or SCL for 0x49, 0x4A, 0x4B", Datasheet: datasheet,
-		Open: open,
+		Check: checkADS1x15, Open: open,
 	}
 }
 
@@ -37,6 +38,20 @@ var (
 		ads1x15.Channel0Minus1, ads1x15.Channel0Minus3, ads1x15.Channel1Minus3, ads1x15.Channel2Minus3,
 	}
 )
+
+func checkADS1x15(s Setup) *SetupError {
+	if s.Channel != "" && adsChannel(s.Channel) < 0 {
+		return &SetupError{"channel", fmt.Sprintf("one of %v", adsChannels)}
+	}
+	if s.Gain != 0 && !slices.Contains(adsGains, s.Gain) {
+		return &SetupError{"gain", fmt.Sprintf("one of %v", adsGains)}
+	}
+	return nil
+}
+
+func adsChannel(name string) int {
+	return slices.IndexFunc(adsChannels, func(c ads1x15.Channel) bool { return c.String() == name })
+}
 
 func openADS1015(w Wiring) (Sensor, error) {
 	return openADS1x15(w, ads1x15.NewADS1015, 0x7FF0)
@@ -55,20 +70,10 @@ type ads1x15Input struct {
 }
 
 func openADS1x15(w Wiring, create func(i2c.Bus, *ads1x15.Opts) (*ads1x15.Dev, error), full int32) (Sensor, error) {
-	name, gain := w.Channel, w.Gain
-	if name == "" {
-		name = "0"
+	if err := checkADS1x15(w.Setup); err != nil {
+		return nil, err
 	}
-	if gain == 0 {
-		gain = 4.096
-	}
-	if !slices.Contains(adsGains, gain) {
-		return nil, fmt.Errorf("gain %v: one of %v is possible", gain, adsGains)
-	}
-	i := slices.IndexFunc(adsChannels, func(c ads1x15.Channel) bool { return c.String() == name })
-	if i < 0 {
-		return nil, fmt.Errorf("channel %q: one of %v is possible", name, adsChannels)
-	}
+	i, gain := adsChannel(cmp.Or(w.Channel, "0")), cmp.Or(w.Gain, 4.096)
 	bus := &adsBus{tap: tap{Bus: w.I2C}}
 	dev, err := create(bus, &ads1x15.Opts{I2cAddress: w.Address})
 	if err != nil {

@@ -64,8 +64,16 @@ type Kind struct {
 	// by an identity register, without disturbing a chip of another kind; nil
 	// where chips of this kind cannot be told.
 	Identify func(bus i2c.Bus, addr uint16) bool
-	Open     func(Wiring) (Sensor, error)
+	// Check says what of a setup this kind cannot do, before there is a chip;
+	// nil where the keys have no more rules than their own.
+	Check func(Setup) *SetupError
+	Open  func(Wiring) (Sensor, error)
 }
+
+// SetupError is a key of Setup with a value that a kind cannot take.
+type SetupError struct{ Key, Rule string }
+
+func (e *SetupError) Error() string { return e.Key + " is not " + e.Rule }
 
 // Quantity is one thing that a chip measures.
 type Quantity struct {

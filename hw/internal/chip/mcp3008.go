@@ -1,8 +1,8 @@
 package chip
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"math/bits"
 	"time"
 
@@ -30,23 +30,34 @@ func mcp3008Input() Kind {
 		Keys:       []string{"channel", "reference"},
 		Every:      time.Millisecond,
 		Takes:      5 * time.Millisecond,
-		Pins:       "SCLK MOSI MISO CE0; VDD and VREF to 3V3, AGND and DGND to GND (with VDD at 5V it would harm the Pi)",
+		Note:       `channel: "0" (the default) to "7", or a difference of neighbours: "0-1", "1-0", "2-3" and so on, which is 0 V when it is below zero. reference: the voltage at VREF, 3.3 V by default. With VDD at 5V it would harm the Pi.`,
+		Pins:       "SCLK MOSI MISO CE0; VDD and VREF to 3V3, AGND and DGND to GND",
 		Datasheet:  "Microchip DS21295D",
+		Check:      checkMCP3008,
 		Open:       openMCP3008,
 	}
 }
 
-func openMCP3008(w Wiring) (Sensor, error) {
-	input, err := mcp3008Channel(w.Channel)
-	if err != nil {
-		return nil, err
+// mcp3008Inputs are the channels with the four bits that choose them: one
+// input, or what is between two neighbours (table 5-2).
+var mcp3008Inputs = map[string]byte{
+	"": 8, "0": 8, "1": 9, "2": 10, "3": 11, "4": 12, "5": 13, "6": 14, "7": 15,
+	"0-1": 0, "1-0": 1, "2-3": 2, "3-2": 3, "4-5": 4, "5-4": 5, "6-7": 6, "7-6": 7,
+}
+
+func checkMCP3008(s Setup) *SetupError {
+	if _, ok := mcp3008Inputs[s.Channel]; !ok {
+		return &SetupError{"channel", `"0" to "7", or two neighbours: "0-1", "1-0", "2-3", ... "7-6"`}
 	}
-	reference := w.Reference
-	switch {
-	case reference == 0:
-		reference = 3.3
-	case !(reference >= 0.25 && reference <= 5.5): // p. 3: up to VDD
-		return nil, fmt.Errorf("a reference of %v V is outside of the chip's 0.25 to 5.5 V", reference)
+	if r := s.Reference; r != 0 && !(r >= 0.25 && r <= 5.5) {
+		return &SetupError{"reference", "from 0.25 to 5.5 V"} // p. 3, and the largest VDD
+	}
+	return nil
+}
+
+func openMCP3008(w Wiring) (Sensor, error) {
+	if err := checkMCP3008(w.Setup); err != nil {
+		return nil, err
 	}
 	// At 2.7 V it is rated for 1.35 MHz (p. 4).
 	conn, err := w.SPI.Connect(physic.MegaHertz, spi.Mode0, 8)
@@ -55,22 +66,10 @@ func openMCP3008(w Wiring) (Sensor, error) {
 	}
 	// A start bit, the input, then clocks for the answer (figure 6-1). Two
 	// bytes more than that are for the repetition.
-	return &mcp3008{conn: conn, reference: reference, w: [5]byte{1, input << 4}}, nil
-}
-
-// mcp3008Channel returns the four bits that choose an input (table 5-2): "0"
-// to "7", or "0-1" for what is between two neighbours; "" is "0".
-func mcp3008Channel(s string) (byte, error) {
-	digit := func(i int) byte { return s[i] - '0' }
-	switch {
-	case s == "":
-		return 8, nil
-	case len(s) == 1 && digit(0) <= 7:
-		return 8 | digit(0), nil
-	case len(s) == 3 && s[1] == '-' && digit(0) <= 7 && digit(2) == digit(0)^1:
-		return digit(0), nil
-	}
-	return 0, fmt.Errorf(`there is no channel %q: it is "0" to "7", or two neighbours such as "0-1", "1-0", "2-3"`, s)
+	return &mcp3008{
+		conn: conn, reference: cmp.Or(w.Reference, 3.3),
+		w: [5]byte{1, mcp3008Inputs[w.Channel] << 4},
+	}, nil
 }
 
 func (d *mcp3008) Read(out []float64) error {
