@@ -83,8 +83,9 @@ func (c SensorConfig) checkPlace(all *problems, k chip.Kind) {
 		all.bad(c.Address < 0 || c.Address > 0x7f || c.Address != 0 && !slices.Contains(k.Addresses, uint16(c.Address)),
 			"address", address(c.Address), addressRule(k.Addresses), "the wiring of the chip's address pins decides")
 	}
-	c.refuse(all, k.Bus == chip.OneWire, "device", c.Device, c.Device == "")
-	if k.Bus == chip.OneWire && c.Device != "" {
+	wired := k.Bus == chip.OneWire || slices.Contains(k.Keys, "device") // itself, or behind a bridge
+	c.refuse(all, wired, "device", c.Device, c.Device == "")
+	if wired && c.Device != "" {
 		all.bad(!deviceID.MatchString(c.Device), "device", c.Device, `such as "28-0316a2791bff"`, "the folders in /sys/bus/w1/devices have these names")
 	}
 	lines := k.Bus == chip.Lines

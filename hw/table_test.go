@@ -36,6 +36,12 @@ func TestSensorTable(t *testing.T) {
 	for _, k := range chip.Kinds() {
 		b.WriteString(tableRow(k))
 	}
+	b.WriteString("\n## What else to know\n\n")
+	for _, k := range chip.Kinds() {
+		if k.Note != "" {
+			fmt.Fprintf(&b, "- `%s`: %s\n", k.Name, k.Note)
+		}
+	}
 	got, err := os.ReadFile("SENSORS.md")
 	if *update {
 		err = os.WriteFile("SENSORS.md", []byte(b.String()), 0o644)
@@ -125,7 +131,7 @@ func TestKindsAreWhole(t *testing.T) {
 			}
 		}
 		for _, key := range k.Keys {
-			if !slices.Contains([]string{"channel", "gain", "shunt", "reference", "altitude"}, key) {
+			if !slices.Contains([]string{"device", "channel", "gain", "shunt", "reference", "altitude"}, key) {
 				t.Errorf("%s: takes %q, which is no key of [[hw.sensor]]", k.Name, key)
 			}
 		}

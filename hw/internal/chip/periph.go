@@ -19,5 +19,6 @@ func periphKinds() []Kind {
 		ina219Kind(),
 		ads1015Kind(),
 		ads1115Kind(),
+		ds2482Kind(),
 	}
 }
