@@ -24,8 +24,8 @@
 //	starting ---> online <---> offline (cause)
 //
 // A reading that fails, has a wrong checksum or lies outside of the chip's
-// range is not published. After three in a row the sensor is offline; it is so
-// at once when a call does not return from the bus within four times what the
+// range is not published, and is tried again soon. After three in a row, the
+// last with the chip opened anew, the sensor is offline; it is so at once when a call does not return from the bus within four times what the
 // kind states (at least 2 s), or when it has not been read since its opening.
 // It is opened and tried again after 1 s, 2 s, 4 s and so on up to a minute, and
 // so comes back by itself when it is plugged in again. A call that does not

@@ -220,8 +220,8 @@ func TestBusThatIsMissingIsSaidOnceAndTriedAgain(t *testing.T) {
 					}
 				})
 			}))
-		if n := h.log.count("switch it on"); n != 1 {
-			t.Errorf("said %d times what is missing, want once while it was so", n)
+		if n := h.log.count("switch it on"); n != 2 {
+			t.Errorf("said %d times what is missing, want once for each absence, 2", n)
 		}
 	})
 }

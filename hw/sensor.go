@@ -23,7 +23,8 @@ const (
 	Offline  State = "offline" // dead, with a cause; tried again and again
 )
 
-// mostFailures is how many readings in a row an online sensor may fail.
+// mostFailures in a row make a sensor dead. The last try before that is with
+// the chip opened anew, for one that was pulled for a moment.
 const mostFailures = 3
 
 // sensor is one configured sensor: its chip while that is open, its turn, its
@@ -140,9 +141,9 @@ func (s *sensor) attempt(ctx context.Context, calls *caller) error {
 		}
 		s.behind = nil
 	}
-	if s.state == Offline && s.chip != nil {
-		// Whatever happened to it, it may have lost its settings. Its last
-		// words are of no use.
+	if s.chip != nil && (s.state == Offline || s.failures == mostFailures-1) {
+		// It may have been pulled and have lost its settings. What it says to
+		// a halt is of no use.
 		if err := s.through(ctx, calls, s.halt); s.behind != nil {
 			return err
 		}
