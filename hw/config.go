@@ -10,11 +10,12 @@ import (
 
 // Config is the section [hw].
 type Config struct {
-	Sensor []SensorConfig `toml:"sensor"` // none: nothing is wired to the Pi
+	Sensor        []SensorConfig      `toml:"sensor"` // none: nothing is wired to the Pi
+	HomeAssistant HomeAssistantConfig `toml:"homeassistant"`
 }
 
-// DefaultConfig has no sensors.
-func DefaultConfig() Config { return Config{} }
+// DefaultConfig has no sensors, and would announce them.
+func DefaultConfig() Config { return Config{HomeAssistant: defaultHomeAssistant()} }
 
 // mostSensors bounds what one gateway reads.
 const mostSensors = 256
@@ -25,6 +26,7 @@ func (c Config) Check() []conf.Problem { return c.check(chip.Find) }
 func (c Config) check(find finder) []conf.Problem {
 	var all problems
 	all.bad(len(c.Sensor) > mostSensors, "sensor", len(c.Sensor), fmt.Sprintf("at most %d", mostSensors), "")
+	all.under("homeassistant", c.HomeAssistant.check())
 	names, topics, places := taken{}, taken{}, taken{}
 	for i, s := range c.Sensor {
 		section := fmt.Sprintf("sensor[%d]", i)

@@ -41,4 +41,13 @@
 // a Pi without network does not know it. "online" and "offline" are retained on
 // each sensor's availability topic, and on AvailabilityTopic for all together;
 // after a power cut they are what was said last until Run begins.
+//
+// # Home Assistant
+//
+// At every start and reload, and when Home Assistant says that it has started,
+// each sensor is announced to it by one retained message (hw/internal/discovery).
+// What was announced is kept in homeassistant.json in the state folder, so that
+// what leaves the configuration, even while the gateway is off, is taken back.
+// The board is announced with what its kernel tells by then, and asked for more
+// every minute.
 package hw

@@ -77,6 +77,7 @@ func build(cfg Config, opt Options, find finder, open opener) (*Hardware, error)
 	}
 	h := &Hardware{opt: opt}
 	h.addSensors(cfg.Sensor, find, open)
+	h.addAnnouncer(cfg, find, open)
 	return h, nil
 }
 

@@ -57,3 +57,16 @@ func platform(c any) any {
 	m, _ := c.(map[string]any)
 	return m["platform"]
 }
+
+// Keys are the components that a message announces; none when it is none of
+// ours.
+func Keys(payload []byte) map[string]bool {
+	var c config
+	keys := map[string]bool{}
+	if json.Unmarshal(payload, &c) == nil {
+		for key := range c.Components {
+			keys[key] = true
+		}
+	}
+	return keys
+}
