@@ -9,6 +9,7 @@ import (
 
 	"tidegate/build/bench/load"
 	"tidegate/build/lab/gateway"
+	"tidegate/build/lab/presence"
 	"tidegate/build/lab/proxy"
 )
 
@@ -89,18 +90,19 @@ func TestRabbitMQDownLink(t *testing.T) {
 		w.cloud.Nodes[node].Kill()
 		to := w.away(node, "d0")
 		w.eventually("the cloud is told where the down link is", time.Minute, func() bool {
-			return said.latest().State == "online" && said.at("lab-d0") == "mqtt://"+w.ways[to].Addr()
+			last := said.Latest()
+			return last.State == presence.Online && last.On("lab-d0") == "mqtt://"+w.ways[to].Addr()
 		})
 		t.Logf("node %d killed under the down link: on another after %v", node, time.Since(began).Round(time.Millisecond))
 		w.must(w.cloud.Nodes[node].Start(w.soon(2 * time.Minute)))
 	}
-	if !said.never("offline") {
-		t.Errorf("failovers made the gateway offline: %+v", said.all)
+	if words := said.Heard(presence.Offline, time.Time{}); len(words) > 0 {
+		t.Errorf("failovers made the gateway offline: %+v", words)
 	}
-	epoch := said.latest().Epoch
+	epoch := said.Latest().Epoch
 	moves := 1 + w.lostLinks("lab-d0")
 	w.restart((*gateway.Gateway).Kill)
-	w.eventually("the cloud is told of the restart", time.Minute, func() bool { return said.latest().Epoch > epoch })
+	w.eventually("the cloud is told of the restart", time.Minute, func() bool { return said.Latest().Epoch > epoch })
 	r := a.account()
 	// RabbitMQ itself sends late what was under way to a subscriber that died, or
 	// whose node did: its prefetch, for each time.
@@ -113,7 +115,7 @@ func TestRabbitMQDownLink(t *testing.T) {
 	a = w.commands(load.Client{Addrs: w.cloud.Addrs()}, 100)
 	time.Sleep(500 * time.Millisecond)
 	w.restart(stop)
-	if said.never("offline") {
+	if len(said.Heard(presence.Offline, time.Time{})) == 0 {
 		t.Error("the cloud was not told of the stop")
 	}
 	r = a.account()
@@ -123,8 +125,8 @@ func TestRabbitMQDownLink(t *testing.T) {
 	}
 	w.gateway.Kill()
 	w.eventually("the will speaks", time.Minute, func() bool {
-		last := said.latest()
-		return last.State == "offline" && last.Reason == "the connection was lost"
+		last := said.Latest()
+		return last.State == presence.Offline && last.Reason == "the connection was lost"
 	})
 }
 

@@ -16,6 +16,8 @@ type Row struct {
 	Recover time.Duration // until every topic carries what was published after it; -1: not
 	Drained time.Duration // from the heal of a whole outage until nothing waits any more; -1: none, or not
 	Silence time.Duration // the longest of a topic
+	Told    time.Duration // from there until the statement was heard that holds in the end; -1: it did not change, or is not true
+	Offline int           // how often it was heard from there on that the gateway is gone
 
 	Published, Lost, Duplicates, Disorder uint64
 
@@ -44,13 +46,13 @@ func (r Row) Why() string {
 }
 
 var columns = []string{
-	"scenario", "cloud", "detect", "recover", "drained", "silence",
+	"scenario", "cloud", "detect", "recover", "drained", "silence", "told", "offline",
 	"messages", "lost", "dup", "disorder", "links lost", "memory", "written", "verdict",
 }
 
 // widths are of the columns but the last, so that rows printed one by one line
 // up.
-var widths = []int{27, 9, 8, 8, 8, 8, 8, 4, 4, 8, 12, 8, 8}
+var widths = []int{27, 9, 8, 8, 8, 8, 8, 7, 8, 4, 4, 8, 12, 8, 8}
 
 // Header prints the head of a table in Markdown.
 func Header(w io.Writer) {
@@ -78,7 +80,7 @@ func (r Row) Print(w io.Writer) {
 		verdict += " (" + strings.Join(r.Notes, "; ") + ")"
 	}
 	line(w, []string{
-		r.Scenario, r.Cloud, span(r.Detect), span(r.Recover), span(r.Drained), span(r.Silence),
+		r.Scenario, r.Cloud, span(r.Detect), span(r.Recover), span(r.Drained), span(r.Silence), span(r.Told), fmt.Sprint(r.Offline),
 		fmt.Sprint(r.Published), fmt.Sprint(r.Lost), fmt.Sprint(r.Duplicates), fmt.Sprint(r.Disorder),
 		r.Losses, megabytes(r.Memory), megabytes(r.Written), verdict,
 	})

@@ -18,6 +18,7 @@ type Scenario struct {
 	// from there, else from the break, and must come while it is still broken.
 	Whole    bool
 	Alone    bool          // never with a kill of the gateway besides
+	Away     bool          // the down link may be gone for longer than the will waits
 	Draining bool          // a kill of the gateway in the middle may fall into a drain
 	Hold     time.Duration // how long it stays broken at least
 	Within   time.Duration // the bound of the recovery; a minute when zero
@@ -39,6 +40,10 @@ func All() []Scenario {
 			Break: func(ctx context.Context, t *take) error { return t.killGateway(ctx) },
 			Heal:  nothing,
 		},
+		away("gateway-away", "kill -9 of the gateway, which stays away for longer than its will waits", willReason,
+			func(t *take) error { t.gateway.Kill(); return nil }),
+		away("gateway-stopped", "the gateway is stopped as a service manager does, and started later", stopReason,
+			func(t *take) error { return t.gateway.Stop(settled) }),
 		{
 			Name: "node-killed", Says: "kill -9 of a node under an up link",
 			Break: func(_ context.Context, t *take) error { t.cloud.Nodes[t.victim].Kill(); return nil },
@@ -90,7 +95,7 @@ func All() []Scenario {
 		uplinkSlow("uplink-64k", "64 kbit/s each way and node, 50 ms", network.Fault{Rate: 8000, Delay: 50 * time.Millisecond}),
 		{
 			Name: "cloud-killed", Says: "kill -9 of all nodes; they come back",
-			Whole: true, Hold: 10 * time.Second, Within: 3 * time.Minute,
+			Whole: true, Away: true, Hold: 10 * time.Second, Within: 3 * time.Minute,
 			Break: func(_ context.Context, t *take) error { t.cloud.Kill(); return nil },
 			Heal:  func(ctx context.Context, t *take) error { return t.startCloud(ctx) },
 		},

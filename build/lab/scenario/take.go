@@ -14,6 +14,7 @@ import (
 	"tidegate/build/bench/load"
 	"tidegate/build/lab/front"
 	"tidegate/build/lab/gateway"
+	"tidegate/build/lab/presence"
 )
 
 // The traffic of every scenario.
@@ -52,6 +53,10 @@ type take struct {
 	data     string
 	gateway  *gateway.Gateway
 	account  *account
+	ear      *presence.Ear
+	asked    int       // who came late to read what is retained
+	began    time.Time // the break
+	told     time.Time // from when on the gateway's words are judged: the break, or the heal of an outage
 	signs    *signs
 	meter    *meter
 	fleet    *load.Fleet
@@ -69,7 +74,7 @@ func (s *Stage) Play(ctx context.Context, sc Scenario, kill bool) Row {
 	t := &take{
 		Stage: s, scenario: sc, kill: kill, name: fmt.Sprintf("take%d", s.takes),
 		meter: &meter{}, done: make(chan error, 1),
-		row: Row{Scenario: sc.Name, Cloud: s.Cloud, Detect: -1, Recover: -1, Drained: -1},
+		row: Row{Scenario: sc.Name, Cloud: s.Cloud, Detect: -1, Recover: -1, Drained: -1, Told: -1},
 	}
 	t.addrs, t.victim = s.cloud.Addrs(), -1
 	if kill {
@@ -139,6 +144,9 @@ func (t *take) open(ctx context.Context) (err error) {
 	if t.account, err = openAccount(begin, t.cloud, t.name, t.name+"/"); err != nil {
 		return err
 	}
+	if err := t.listen(begin); err != nil {
+		return err
+	}
 	dir := filepath.Join(t.Dir, t.name)
 	t.data = filepath.Join(dir, "data")
 	if err := os.MkdirAll(t.data, 0o700); err != nil {
@@ -148,6 +156,7 @@ func (t *take) open(ctx context.Context) (err error) {
 	cfg := gateway.Config{
 		Program: t.Program, Dir: dir, DataDir: t.data, ID: "lab", Endpoints: t.cloud.Addrs(),
 		Cluster: t.cloud.Cluster, Output: t.signs, Bind: t.home.At(mqttPort), Network: t.home.Namespace(),
+		Uplink: fmt.Sprintf("prefix = %q\n", "tidegate/"+t.name),
 	}
 	if t.scenario.Prepare != nil {
 		if err := t.scenario.Prepare(ctx, t, &cfg); err != nil {
@@ -253,7 +262,8 @@ func (t *take) story(ctx context.Context) error {
 	}
 	t.account.begin()
 	t.signs.begin()
-	began := time.Now()
+	t.began = time.Now()
+	t.told = t.began
 	if err := t.scenario.Break(ctx, t); err != nil {
 		return fmt.Errorf("break: %w", err)
 	}
@@ -270,7 +280,7 @@ func (t *take) story(ctx context.Context) error {
 	if !t.scenario.Whole {
 		t.recovers(ctx, within)
 	}
-	pause(ctx, t.scenario.Hold-time.Since(began))
+	pause(ctx, t.scenario.Hold-time.Since(t.began))
 	t.noteDetection()
 	if !t.scenario.Whole {
 		t.drains(ctx)
@@ -279,6 +289,9 @@ func (t *take) story(ctx context.Context) error {
 		t.account.begin()
 	}
 	heal := time.Now()
+	if t.scenario.Whole {
+		t.told = heal
+	}
 	if err := t.scenario.Heal(ctx, t); err != nil {
 		return fmt.Errorf("heal: %w", err)
 	}
@@ -345,6 +358,7 @@ func (t *take) killGateway(ctx context.Context) error {
 // settle stops the devices, waits for what is under way, and holds the gateway
 // to its promises.
 func (t *take) settle(ctx context.Context) error {
+	t.tellsTruth(ctx)
 	t.fleet.Stop()
 	select {
 	case err := <-t.done:
