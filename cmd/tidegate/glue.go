@@ -88,8 +88,10 @@ var sharedTickets = sync.Pool{New: func() any { return new(sharedTicket) }}
 
 // Settle implements the owner of an uplink's ticket.
 func (s *sharedTicket) Settle(_ uint64, reason byte) {
-	if reason != 0 {
-		s.reason.Store(uint32(reason))
+	for r := uint32(reason); ; { // MQTT 5 reason codes are the worse the greater
+		if was := s.reason.Load(); was >= r || s.reason.CompareAndSwap(was, r) {
+			break
+		}
 	}
 	if s.left.Add(-1) > 0 {
 		return

@@ -67,6 +67,7 @@ func TestForwardToSeveralClouds(t *testing.T) {
 		{"one at once, one later", []*fakeUplink{{takes: true, now: true}, {takes: true}}, true, 0, 1, 0},
 		{"one later, one without route", []*fakeUplink{{takes: true}, {}}, true, 0, 1, 0},
 		{"one refuses", []*fakeUplink{{takes: true, now: true, reason: 0x97}, {takes: true}}, true, 0, 1, 0x97},
+		{"both refuse, the first worse", []*fakeUplink{{takes: true, now: true, reason: 0x97}, {takes: true, reason: 0x80}}, true, 0, 1, 0x97},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := &glue{}
