@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -91,4 +92,32 @@ func or(s, otherwise string) string {
 		return otherwise
 	}
 	return s
+}
+
+// Meets says whether an endpoint of c is one of o too, however it is written:
+// with the port that goes without saying or not, in capitals or not.
+func (c Config) Meets(o Config) bool {
+	places := map[string]bool{}
+	for _, text := range c.Endpoints {
+		if e, err := parseEndpoint(text); err == nil {
+			places[e.place()] = true
+		}
+	}
+	return slices.ContainsFunc(o.Endpoints, func(text string) bool {
+		e, err := parseEndpoint(text)
+		return err == nil && places[e.place()]
+	})
+}
+
+// place is what of an endpoint makes it another one.
+func (e endpoint) place() string {
+	name := strings.TrimSuffix(e.name, ".")
+	if addr, err := netip.ParseAddr(name); err == nil {
+		name = addr.Unmap().String()
+	}
+	if e.srv {
+		return "srv " + name
+	}
+	_, port, _ := net.SplitHostPort(e.host)
+	return net.JoinHostPort(name, port)
 }

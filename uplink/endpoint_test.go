@@ -35,3 +35,28 @@ func TestAuthority(t *testing.T) {
 		}
 	}
 }
+
+// What is one place is found whichever way it is written.
+func TestMeets(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"mqtt://a.example.com", "mqtt://a.example.com", true},
+		{"mqtt://a.example.com", "tcp://A.Example.com.:1883/", true},
+		{"mqtts://a.example.com", "ssl://a.example.com:8883", true},
+		{"mqtt://[2001:db8::1]:1883", "mqtt://[2001:0db8:0:0::1]", true},
+		{"wss://a.example.com/mqtt", "wss://a.example.com:443/other", true},
+		{"mqtts+srv://example.com", "mqtts+srv://EXAMPLE.com", true},
+		{"mqtts+srv://example.com", "mqtts://example.com", false},
+		{"mqtt://a.example.com", "mqtts://a.example.com", false},
+		{"mqtt://a.example.com", "mqtt://b.example.com", false},
+		{"mqtt://127.0.0.1:1883", "mqtt://127.0.0.1:1884", false},
+		{"junk", "junk", false},
+	} {
+		a, b := Config{Endpoints: []string{"mqtt://other", c.a}}, Config{Endpoints: []string{c.b}}
+		if got := a.Meets(b); got != c.want || b.Meets(a) != c.want {
+			t.Errorf("%s and %s: got %v, want %v", c.a, c.b, got, c.want)
+		}
+	}
+}

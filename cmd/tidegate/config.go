@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -71,8 +70,7 @@ func (c Config) Check() []conf.Problem {
 
 // rivals says whether two uplinks would take each other's client ids.
 func rivals(a, b uplink.Config) bool {
-	return a.ClientID == b.ClientID && a.SingleClient == b.SingleClient &&
-		slices.ContainsFunc(a.Endpoints, func(e string) bool { return slices.Contains(b.Endpoints, e) })
+	return a.ClientID == b.ClientID && a.SingleClient == b.SingleClient && a.Meets(b)
 }
 
 // checkAll is Check with all that is wrong inside the files that c names.
