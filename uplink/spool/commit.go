@@ -184,7 +184,7 @@ func (s *Spool) flush(ready []segment) (written int64, err error) {
 	s.cursorAt = time.Now()
 	for st, m := range marks {
 		st.mu.Lock()
-		st.cursor, st.acked = m.seq, 0
+		st.cursor, st.acked, st.unmarked = m.seq, 0, int64(m.left)
 		st.mu.Unlock()
 	}
 	s.settleAll(ready)
@@ -252,8 +252,11 @@ func (s *Spool) cursorDue() bool {
 		return false
 	}
 	acked := s.unrecorded()
+	if s.closing.Load() {
+		return acked > 0 || s.unnamed()
+	}
 	gap := wear.Gap(s.opt.Budget.Left(), 2*time.Second, 30*time.Second)
-	return acked > 0 && (s.closing.Load() || acked >= 2<<20 || time.Since(s.cursorAt) >= gap)
+	return acked > 0 && (acked >= 2<<20 || time.Since(s.cursorAt) >= gap)
 }
 
 // unrecorded returns how many bytes of stored rows were acknowledged since the
@@ -265,6 +268,19 @@ func (s *Spool) unrecorded() (acked int64) {
 		st.mu.Unlock()
 	}
 	return acked
+}
+
+// unnamed says whether the last commit left out acknowledged rows.
+func (s *Spool) unnamed() bool {
+	for _, st := range s.every() {
+		st.mu.Lock()
+		n := st.unmarked
+		st.mu.Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // idle says whether nothing on disk is needed any more.

@@ -86,7 +86,9 @@
 // second, and removes it when it is done. Letters to be sent again stay in
 // dead-letters.retry.jsonl until each is acknowledged or on disk. They keep
 // their ids and arrive after what was sent since; the age limit begins anew for
-// them, the publisher's expiry does not.
+// them, the publisher's expiry does not. There is room for about 2 MiB in two
+// files; the letters of the older one go when the newer is full, counted as
+// dead-lost.
 //
 // Look reads a directory without its lock, page by page, while a gateway writes
 // to it, too.
@@ -112,7 +114,10 @@
 //
 // QoS 0 messages wait and are written as all others, only without a ticket.
 // Acknowledgements out of order leave the cursor at the oldest message that is
-// missing one. At max-disk the classes that drop lose their oldest rows a file
+// missing one; those beyond are written down with it as runs, about 1365 for
+// each stream. A backlog in which held and sent messages take turns needs more:
+// what is beyond them (StreamStats.Unmarked) is sent again after a power cut, but
+// not after a stop. At max-disk the classes that drop lose their oldest rows a file
 // at a time; the others stay in RAM until their window is full. Until the
 // directory is loaded nothing is written, so nothing is acknowledged; a file of
 // 16 MiB takes about 0.1 s on a PC. The directory has one user: it is locked.

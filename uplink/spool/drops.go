@@ -22,7 +22,7 @@ const (
 	ForAge      Cause = "max-age"
 	ForRefusal  Cause = "refused"   // by the cloud, for good; in the dead letters
 	ForDamage   Cause = "damaged"   // lost with a damaged file; nobody knows of which route
-	ForNoLetter Cause = "dead-lost" // refused, and no room for it among the dead letters
+	ForNoLetter Cause = "dead-lost" // refused, and no room for it among the dead letters, or no longer
 )
 
 // ID is a message's id: the boot epoch in which it was accepted and its number

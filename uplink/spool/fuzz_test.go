@@ -37,7 +37,7 @@ func FuzzRow(f *testing.F) {
 	r := sampleRow()
 	f.Add(appendRow(nil, &r))
 	f.Add(appendRow(nil, &row{}))
-	f.Add(appendCursor(nil, cursor{r.stream, mark{12, []stretch{{14, 3}, {20, 1}}}}))
+	f.Add(appendCursor(nil, cursor{r.stream, mark{seq: 12, done: []stretch{{14, 3}, {20, 1}}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < valueHead {
 			return

@@ -3,6 +3,7 @@ package spool
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func onHold(prefix string) func(Class, string) bool {
@@ -106,4 +107,45 @@ func TestReturnKeepsTheOrder(t *testing.T) {
 	}
 	s.Release(0, nil)
 	ascending(t, "released", drainAll(t, s)["a"], 0, 25)
+}
+
+// When held and sent messages take turns in a backlog longer than a mark can
+// name, what is beyond it is sent again after a power cut, and Unmarked says how
+// many those are; after a clean stop none is.
+func TestUnmarkedAreCounted(t *testing.T) {
+	for _, clean := range []bool{false, true} {
+		dir := t.TempDir()
+		s := byHand(t, dir, 1, nil)
+		s.Online(0, false)
+		const each = 3000
+		for n := range each {
+			s.Push(0, Normal, numbered("ill", n), Ticket{})
+			s.Push(0, Normal, numbered("well", n), Ticket{})
+			if n%500 == 499 {
+				mustWrite(t, s)
+			}
+		}
+		s.Online(0, true)
+		s.Hold(0, onHold("ill"))
+		ascending(t, "well", drainAll(t, s)["well"], 0, each)
+		s.Online(0, false)
+		s.cursorAt = time.Time{}
+		mustWrite(t, s)
+		unmarked := s.Stats().Streams[Normal].Unmarked
+		if clean {
+			unmarked = 0
+			if err := s.shutdown(); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := s.disk.close(); err != nil {
+			t.Fatal(err)
+		}
+		s = byHand(t, dir, 2, nil)
+		s.Online(0, true)
+		got := drainAll(t, s)
+		if again := int64(len(got["well"])); again != unmarked || !clean && (again == 0 || again > each-1300) {
+			t.Errorf("clean stop %v: got %d sent again, want %d, less than %d", clean, again, unmarked, each-1300)
+		}
+		ascending(t, "ill", got["ill"], 0, each)
+	}
 }

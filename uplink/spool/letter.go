@@ -155,15 +155,25 @@ func takeOut(dir string, again bool, pick func(ID) bool) (n int, err error) {
 	return n, nil
 }
 
-// appendDead adds lines to the dead letters, synced.
-func appendDead(dir string, lines []byte) error {
-	path := filepath.Join(dir, deadName)
+// appendDead adds lines to the dead letters, synced. When the file is full it
+// becomes the old one, and the letters of that are gone.
+func appendDead(dir string, lines []byte) (gone []Letter, err error) {
+	path, old := filepath.Join(dir, deadName), filepath.Join(dir, deadOld)
 	if info, err := os.Stat(path); err == nil && info.Size() > deadBytes {
-		if err := os.Rename(path, filepath.Join(dir, deadOld)); err != nil {
-			return err
+		was, err := readLetters(old)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.Rename(path, old); err != nil {
+			return nil, err
+		}
+		for _, l := range was {
+			if l.ok {
+				gone = append(gone, l.letter)
+			}
 		}
 	}
-	return appendFile(dir, deadName, lines)
+	return gone, appendFile(dir, deadName, lines)
 }
 
 // appendFile adds whole lines to a file, synced. What a power cut tore before

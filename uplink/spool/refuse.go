@@ -75,7 +75,12 @@ func (s *Spool) writeRefused() (int64, error) {
 		_ = enc.Encode(newLetter(r.e, r.reason, wall)) // a Buffer takes all
 	}
 	n := int64(b.Len())
-	if err := appendDead(s.opt.Dir, b.Bytes()); err != nil {
+	gone, err := appendDead(s.opt.Dir, b.Bytes())
+	for _, l := range gone {
+		s.refused.lost.Add(1)
+		s.drop(victim{cause: ForNoLetter, class: l.Class, topic: l.Topic, id: l.ID()})
+	}
+	if err != nil {
 		s.refused.mu.Lock()
 		s.refused.waiting = append(todo, s.refused.waiting...)
 		s.refused.mu.Unlock()

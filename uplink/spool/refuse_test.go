@@ -40,3 +40,37 @@ func TestRefuseWithoutDisk(t *testing.T) {
 		t.Errorf("%d bytes wait for the dead letters", held)
 	}
 }
+
+// TestOldLettersAreCounted refuses more than the dead letters have room for: the
+// oldest go, and each is counted.
+func TestOldLettersAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	s := byHand(t, dir, 1, nil)
+	const refused = 60
+	for n := range refused {
+		m := numbered("t", n)
+		m.Payload = append(m.Payload, make([]byte, 100<<10)...)
+		s.Push(0, Normal, m, Ticket{})
+		for _, e := range s.Take(0, nil, 16, 1<<20) {
+			s.Refuse(e, 0x87)
+		}
+		mustWrite(t, s)
+	}
+	stay, _, err := Letters(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := int64(refused - len(stay))
+	if lost == 0 {
+		t.Fatal("all letters had room: the test shows nothing")
+	}
+	st := s.Stats()
+	if st.DeadLost != lost {
+		t.Errorf("got %d counted as lost, want %d", st.DeadLost, lost)
+	}
+	for _, d := range st.Drops {
+		if d.Cause == ForNoLetter && (d.Messages != lost || d.First.Seq != 1 || d.Last.Seq != uint64(lost)) {
+			t.Errorf("got %+v, want %d messages from 1 on", d, lost)
+		}
+	}
+}

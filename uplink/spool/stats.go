@@ -14,7 +14,7 @@ type Stats struct {
 	Corrupt   int64 // files set aside since the start
 	Drops     []DropStats
 	Replay    Replay
-	DeadLost  int64  // refused messages for which the dead letters had no room
+	DeadLost  int64  // refused messages for which the dead letters had no room, or have none any more
 	Trouble   string // with the disk; empty when all is well
 }
 
@@ -32,6 +32,7 @@ type StreamStats struct {
 	Taken    int64
 	Dropped  Drops
 
+	Unmarked  int64 // acknowledged, and sent again after a power cut: the last commit had no room to name them
 	Uncounted int64 // messages that came from disk though Stored did not count them
 }
 
@@ -94,5 +95,6 @@ func (st *stream) stats(now time.Time) StreamStats {
 		oldest = st.oldest
 	}
 	return StreamStats{Link: st.link, Class: st.key.Class, Waiting: st.waiting(), Bytes: st.bytes, InFlight: st.flying.n + st.kept.n,
-		Stored: max(st.unsent, 0), Disk: max(st.stock, 0), Oldest: now.Sub(oldest), Accepted: st.pushed, Taken: st.taken, Dropped: st.drops, Uncounted: st.found}
+		Stored: max(st.unsent, 0), Disk: max(st.stock, 0), Oldest: now.Sub(oldest), Accepted: st.pushed, Taken: st.taken, Dropped: st.drops,
+		Unmarked: st.unmarked, Uncounted: st.found}
 }

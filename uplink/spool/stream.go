@@ -81,6 +81,7 @@ type stream struct {
 	past     seqset                  // rows that an earlier process knew to be acknowledged. Until they are read they count as unsent
 	held     func(topic string) bool // passed over by Take; nil: none
 	passed   uint64                  // the first row that was read and is held, 0 for none
+	unmarked int64                   // as in StreamStats
 	turn     bool                    // whose turn it is: the backlog's
 	spare    *Entry
 	drops    Drops
