@@ -2,15 +2,12 @@ package uplink
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
-
-	"tidegate/internal/topic"
 )
 
 // presence tells the cloud on a retained topic that the gateway lives. A birth
@@ -32,9 +29,11 @@ type presence struct {
 	number  uint64     // of the last statement
 	tries   uint64     // CONNECTs with a will
 	consent consent
-	muted   error // the cloud refused the will: no presence until a Reload or another refusal
-	plain   bool  // the cloud has no retained messages
-	atMost  bool  // the cloud takes QoS 0 only
+	muted   error // the cloud refused the will
+	withOne bool  // the last CONNECT had a will
+	denial  denial
+	plain   bool // the cloud has no retained messages
+	atMost  bool // the cloud takes QoS 0 only
 
 	tell    error // what mutes this connection, not yet shown
 	on      bool  // on this connection; what follows is its
@@ -84,8 +83,9 @@ func (p *presence) ring() {
 func (p *presence) will(cp *paho.Connect, c Config) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	name := p.topic()
-	if name == "" || p.muted != nil || !p.consent.given(time.Now()) {
+	name, now := p.topic(), time.Now()
+	p.withOne = name != "" && !(p.muted != nil && p.denial.lasts(now)) && p.consent.given(now)
+	if !p.withOne {
 		return
 	}
 	json, delay, format := byte(1), uint32(0), "application/json"
@@ -118,6 +118,8 @@ func (p *presence) refused(withWill bool, reason byte, err error) error {
 		p.atMost = true
 	case reason == 0x87:
 		p.muted = fault(FaultWillRefused, fmt.Errorf("the cloud refuses this client with its will on %q (0x87) and is tried without: let it publish there, or set status = false", p.topic()))
+		p.denial.enter(time.Now(), p.patience())
+		p.denial.words = p.muted.Error()
 		return p.muted
 	}
 	return err
@@ -128,6 +130,9 @@ func (p *presence) begin(l limits) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	if p.withOne {
+		p.muted = nil
+	}
 	p.on = p.topic() != "" && p.muted == nil && p.consent.given(now)
 	p.tell = p.muted
 	p.qos, p.retain, p.packet = min(l.qos, 1), l.retain, l.packet
@@ -146,61 +151,6 @@ func (p *presence) end() {
 		p.up.log.Warn("the cloud ended several connections right after a statement on the status topic: none for a while; let this client publish and subscribe there, or set status = false",
 			"topic", p.topic(), "for", p.consent.spell)
 	}
-}
-
-// subscribeOwn makes the session hear the uplink's own topics, unless a route's
-// subscription covers it: two that overlap would bring devices everything twice.
-// At QoS 1: for QoS 0 RabbitMQ gives a session a second queue, which lives on
-// one node only, and after that node's death no other one takes the session's
-// CONNECT until the node is back (4.0.5, with durable_queue_type = quorum).
-func (u *Uplink) subscribeOwn(ctx context.Context, c *client, r *routes) error {
-	t := u.settings.Load().own
-	var sub paho.Subscribe
-	var not []string
-	for _, own := range []struct{ filter, example string }{{t.status, t.status}, {t.canary + "+", t.canary + "x"}} {
-		switch {
-		case own.example == "" || own.example == "x":
-		case r.covers(own.example):
-			not = append(not, own.filter)
-		default:
-			sub.Subscriptions = append(sub.Subscriptions, paho.SubscribeOptions{Topic: own.filter, QoS: 1, RetainHandling: 2, RetainAsPublished: true})
-		}
-	}
-	if r.covers(t.canary + "x") {
-		u.canary.hearing(true)
-	}
-	if len(not) > 0 {
-		if _, err := c.Unsubscribe(ctx, &paho.Unsubscribe{Topics: not}); err != nil {
-			return fmt.Errorf("unsubscribe: %w", err)
-		}
-	}
-	if len(sub.Subscriptions) == 0 {
-		return nil
-	}
-	ack, err := c.Subscribe(ctx, &sub)
-	if ack == nil {
-		return fmt.Errorf("subscribe: %w", err)
-	}
-	u.canary.hearing(true)
-	for i, reason := range ack.Reasons {
-		if reason >= 0x80 && i < len(sub.Subscriptions) {
-			if sub.Subscriptions[i].Topic != t.status {
-				u.canary.hearing(false)
-			}
-			u.log.Info("the cloud does not let the gateway hear its own topic: what others write there is not set right, and no canary flies", "topic", sub.Subscriptions[i].Topic, "reason", fmt.Sprintf("0x%02X", reason))
-		}
-	}
-	return nil
-}
-
-// covers says whether a down route brings the topic.
-func (r *routes) covers(name string) bool {
-	for _, d := range r.down {
-		if topic.Match(d.filter, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // tend says what has to be said, and returns when to look again; 0 for when
@@ -232,6 +182,13 @@ func (p *presence) look(now time.Time) (packet []byte, again time.Duration) {
 		l.explain(p.tell)
 		l.log.Warn("no presence", "err", p.tell)
 		p.tell = nil
+	}
+	if left, denied := p.denial.left(now); denied && !p.on && !p.over && p.topic() != "" {
+		if left > 0 {
+			p.next = p.denial.again
+			return nil, left
+		}
+		p.denial.again, p.on, p.body = time.Time{}, true, "" // a birth, on its own
 	}
 	if !p.on && !p.over && p.muted == nil && p.topic() != "" {
 		if left := p.consent.until.Sub(now); left > 0 {
@@ -341,27 +298,6 @@ func (p *presence) say(s statement, now time.Time) (packet []byte) {
 // id is the packet id of the last statement.
 func (p *presence) id() uint16 { return statusID + uint16(p.number&1) }
 
-// statementProperties say that the payload is UTF-8, and JSON.
-var statementProperties = []byte("\x01\x01\x03\x00\x10application/json")
-
-// appendOwn appends a PUBLISH of the uplink's own.
-func appendOwn(b []byte, first byte, name string, id uint16, properties, payload []byte) []byte {
-	n := 2 + len(name) + varintLen(len(properties)) + len(properties) + len(payload)
-	qos := first >> 1 & 3
-	if qos > 0 {
-		n += 2
-	}
-	b = appendVarint(append(b, first), n)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
-	b = append(b, name...)
-	if qos > 0 {
-		b = binary.BigEndian.AppendUint16(b, id)
-	}
-	b = appendVarint(b, len(properties))
-	b = append(b, properties...)
-	return append(b, payload...)
-}
-
 // acked takes a PUBACK.
 func (p *presence) acked(id uint16, reason byte) {
 	p.mu.Lock()
@@ -371,13 +307,25 @@ func (p *presence) acked(id uint16, reason byte) {
 	}
 	p.waiting = false
 	p.consent.grant()
+	_, l := p.up.downward()
 	if reason < 0x80 {
+		if (p.muted != nil || p.denial.spell > 0) && l != nil {
+			l.content(p.denial.words)
+			l.log.Info("presence again", "topic", p.topic())
+		}
+		p.muted, p.denial = nil, denial{}
 		p.ring()
 		return
 	}
-	p.on, p.over = false, true
+	if p.on = false; p.over {
+		return
+	}
+	first := p.denial.spell == 0
+	p.denial.enter(time.Now(), p.patience())
+	p.ring()
 	err := fault(FaultNotAuthorized, fmt.Errorf("the cloud does not take the statement on the status topic %q (0x%02X): let this client publish there, or set status = false", p.topic(), reason))
-	if _, l := p.up.downward(); l != nil {
+	p.denial.words = err.Error()
+	if first && l != nil {
 		l.complain(err)
 		l.log.Warn("no presence", "err", err)
 	}
@@ -394,22 +342,6 @@ func (p *presence) saw(payload []byte) {
 	if p.wrong = string(payload) != p.body; p.wrong {
 		p.ring()
 	}
-}
-
-// hear takes what is for the uplink itself: true when nobody else is to get it.
-// A route that matches the status topic brings it to the edge too; canaries go
-// no further.
-func (u *Uplink) hear(p inbound) bool {
-	own := u.settings.Load().own
-	switch {
-	case own.status != "" && string(p.topic) == own.status:
-		u.presence.saw(p.payload)
-		return !u.routes.Load().covers(own.status)
-	case own.canary != "" && len(p.topic) > len(own.canary) && string(p.topic[:len(own.canary)]) == own.canary:
-		u.canary.came(string(p.topic[len(own.canary):]), p.payload)
-		return true
-	}
-	return false
 }
 
 // leave says that the link goes on purpose: for good, or, where the brokers are

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -300,14 +302,85 @@ func TestCloudThatPunishesStatements(t *testing.T) {
 	}
 }
 
+// A statement that is refused is tried again after a while, on the same
+// connection: somebody may have set the permissions right.
 func TestStatementRefused(t *testing.T) {
 	c := newCloud(t)
-	c.publish = func(s *served, p *packets.Publish) { s.ack(p.PacketID, 0x87) }
-	u, _ := begin(t, present(c.start().url()), Options{})
+	var permitted atomic.Bool
+	c.publish = func(s *served, p *packets.Publish) {
+		reason := byte(0x87)
+		if permitted.Load() {
+			reason = 0
+		}
+		s.ack(p.PacketID, reason)
+	}
+	cfg := present(c.start().url())
+	cfg.ReconnectMax = conf.Duration(100 * time.Millisecond)
+	u, _ := begin(t, cfg, Options{})
 	eventually(t, "it is told", func() bool {
 		s := state(u, 1)
 		return s.State == Connected && strings.Contains(s.Cause, "status = false") && s.Faults[FaultNotAuthorized] == 1
 	})
+	permitted.Store(true)
+	eventually(t, "it is said after all", func() bool { return u.Stats().Status.Sent > 1 && state(u, 1).Cause == "" })
+	if got := state(u, 1).Reconnects; got != 0 {
+		t.Errorf("got %d reconnects, want none", got)
+	}
+}
+
+// A cloud that refused the will is asked again, less and less often: first for a
+// statement, then with the next CONNECT for the will.
+func TestWillRefusedForAWhile(t *testing.T) {
+	c := newCloud(t)
+	var permitted atomic.Bool
+	c.connack = func(_ int, p *packets.Connect) *packets.Connack {
+		ca := &packets.Connack{Properties: &packets.Properties{}}
+		if p.WillFlag && !permitted.Load() {
+			ca.ReasonCode = 0x87
+		}
+		return ca
+	}
+	var speaker atomic.Pointer[served]
+	c.publish = func(s *served, p *packets.Publish) {
+		speaker.Store(s)
+		s.ack(p.PacketID, 0)
+	}
+	cfg := present(c.start().url())
+	cfg.ReconnectMax = conf.Duration(100 * time.Millisecond)
+	u, _ := begin(t, cfg, Options{})
+	eventuallyUp(t, u, 1)
+	eventually(t, "the cause is shown", func() bool { return state(u, 1).Fault == FaultWillRefused })
+	permitted.Store(true)
+	eventually(t, "it is said after all", func() bool {
+		s := u.Stats().Status
+		return s.Sent > 0 && s.Fault == "" && state(u, 1).Cause == ""
+	})
+	c.mu.Lock()
+	before := len(c.connects)
+	c.mu.Unlock()
+	speaker.Load().conn.Close()
+	eventually(t, "the next connection has the will", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return slices.ContainsFunc(c.connects[before:], func(p *packets.Connect) bool { return p.WillFlag })
+	})
+}
+
+// How long a cloud that says no is left alone.
+func TestDenialsGrowLonger(t *testing.T) {
+	var d denial
+	now := time.Now()
+	for _, want := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute} {
+		if d.enter(now, 30*time.Second); d.again.Sub(now) != want || !d.lasts(now) || d.lasts(now.Add(want)) {
+			t.Errorf("got a pause of %v, want %v", d.again.Sub(now), want)
+		}
+	}
+	for range 10 {
+		d.enter(now, 30*time.Second)
+	}
+	if got := d.again.Sub(now); got != time.Hour {
+		t.Errorf("got %v in the end, want an hour", got)
+	}
 }
 
 // When a statement is due.
