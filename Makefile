@@ -41,7 +41,7 @@ lint: ## gofmt, go vet, staticcheck
 	if [[ -n $$unformatted ]]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	cd build/lab && $(GO) vet ./... && "$$(cd ../.. && $(GO) tool -n staticcheck)" ./...
+	cd build/lab && $(GO) vet -tags soak ./... && "$$(cd ../.. && $(GO) tool -n staticcheck)" -tags soak ./...
 
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for TIME (30s)
@@ -86,7 +86,7 @@ placement: ## simulate 10,000 gateways and write uplink/PLACEMENT.md with its pl
 
 .PHONY: soak
 soak: ## kills and power cuts, twenty times as many rounds; hours
-	cd build/lab && $(GO) test -timeout 12h ./promises ./powerfs -soak
+	cd build/lab && $(GO) test -tags soak -timeout 12h ./promises ./powerfs -soak
 
 .PHONY: clean
 clean: ## remove what was built
