@@ -11,6 +11,9 @@
 // could, after the heal), when nothing waited any more, and the account: what
 // was acknowledged to devices against what arrived in the cloud.
 //
+// The gateway's presence is part of it: in the end somebody in the cloud who
+// listened, and somebody who comes late, must know where the links are.
+//
 // The account and the devices are no part of what is broken: their lanes are
 // always good. A stand-in node's record of what it accepted is the account
 // there; on real brokers it is a subscriber: one on each of separate brokers,

@@ -51,6 +51,7 @@ func TestQuickScenarios(t *testing.T) {
 		name string
 		kill bool
 	}{
+		{"gateway-away", false},
 		{"node-killed", false},
 		{"node-stopped", true},
 		{"node-mute", false},
