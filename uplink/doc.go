@@ -165,7 +165,7 @@
 // spool or the disk.
 //
 //	CONNECT of -d0, with the will -> SUBSCRIBE -> birth
-//	links change: again, after half a second of calm, at most every 10 s
+//	links change: again, after half a second of calm, each 10 s, and three at once
 //	drops change: again, at most every minute
 //	something else is heard there: again, in half a second, longer each time
 //	stop: "offline", waits for its PUBACK, DISCONNECT 0x00
@@ -178,7 +178,10 @@
 // than all that was said on it. RabbitMQ retains on each node for itself: who
 // comes later, to a node where -d0 never was, is told with the next statement.
 // A cloud that refuses the CONNECT for its will (0x87, 0x9A, 0x9B) gets one
-// without it, or without what it lacks: commands matter more. One that ends
+// without it, or without what it lacks: commands matter more. It is asked again,
+// as after a statement refused with 0x87, at pauses that double from thirty
+// times reconnect-max to an hour: with a statement on the connection that is
+// there, and with the next CONNECT for the will. One that ends
 // the connection when something is published there gets no more for a while.
 // Messages on the gateway's own topics reach devices only over a down route that
 // matches the status topic; canaries never.

@@ -44,16 +44,18 @@ type presence struct {
 	said    statement // the last
 	body    string    // its JSON
 	sentAt  time.Time
-	waiting bool // for its PUBACK
-	wrong   bool // something else was heard after it
-	amends  int  // corrections in a row
+	paced   time.Time // when there is room for statusBurst statements again
+	waiting bool      // for its PUBACK
+	wrong   bool      // something else was heard after it
+	amends  int       // corrections in a row
 	changed time.Time
 	next    time.Time // of the next look, zero for none
 }
 
 // The pace of statements.
 const (
-	statusEvery = 10 * time.Second       // between two because links changed
+	statusEvery = 10 * time.Second       // between two because links changed, on average
+	statusBurst = 3                      // so many at once, if there were none for a while
 	dropsEvery  = time.Minute            // because messages were dropped
 	statusCalm  = 500 * time.Millisecond // after a change, for the next one that belongs to it
 	amendAfter  = 500 * time.Millisecond // corrections: doubles to half a minute
@@ -243,7 +245,7 @@ func (p *presence) due(next statement, now time.Time) time.Time {
 		if p.changed.IsZero() {
 			p.changed = now
 		}
-		return latest(p.changed.Add(statusCalm), p.sentAt.Add(statusEvery))
+		return latest(p.changed.Add(statusCalm), p.paced.Add(-(statusBurst-1)*statusEvery))
 	}
 	p.changed = time.Time{}
 	if next.dropped() != p.said.dropped() {
@@ -287,12 +289,20 @@ func (p *presence) say(s statement, now time.Time) (packet []byte) {
 		first |= 1
 	}
 	p.number, p.said, p.body, p.sentAt = s.Number, s, string(body), now
+	p.pace(now)
 	p.waiting, p.wrong, p.changed = p.qos > 0, false, time.Time{}
 	if p.waiting {
 		p.consent.ask(now)
 	}
 	p.sent.Add(1)
 	return appendOwn(nil, first, name, p.id(), statementProperties, body)
+}
+
+// pace notes a statement: one for each statusEvery, and a few ahead of that.
+func (p *presence) pace(now time.Time) {
+	if p.paced = latest(p.paced, now).Add(statusEvery); p.paced.Sub(now) > statusBurst*statusEvery {
+		p.paced = now.Add(statusBurst * statusEvery)
+	}
 }
 
 // id is the packet id of the last statement.

@@ -398,7 +398,8 @@ func TestPaceOfStatements(t *testing.T) {
 		"nothing new":                {&presence{body: "x", sentAt: at(-time.Hour), said: statement{Links: here}}, statement{Links: here}, -1},
 		"another fault":              {&presence{body: "x", sentAt: at(-time.Hour), said: statement{Links: here}}, statement{Links: []linkStatement{{ID: "u0", State: Connected, Endpoint: "a", Fault: FaultClosed}}}, -1},
 		"a link moved":               {&presence{body: "x", sentAt: at(-time.Hour), said: statement{Links: here}}, statement{Links: elsewhere}, statusCalm},
-		"a link moved, and lately":   {&presence{body: "x", sentAt: at(-time.Second), said: statement{Links: here}}, statement{Links: elsewhere}, statusEvery - time.Second},
+		"a link moved, and lately":   {&presence{body: "x", sentAt: at(-time.Second), paced: at(statusEvery), said: statement{Links: here}}, statement{Links: elsewhere}, statusCalm},
+		"a link moves often":         {&presence{body: "x", sentAt: at(-time.Second), paced: at(2*statusEvery + time.Second), said: statement{Links: here}}, statement{Links: elsewhere}, time.Second},
 		"a link moved a while ago":   {&presence{body: "x", sentAt: at(-time.Hour), changed: at(-time.Second), said: statement{Links: here}}, statement{Links: elsewhere}, 0},
 		"drops":                      {&presence{body: "x", sentAt: at(-time.Second), said: statement{Links: here}}, statement{Links: here, Drops: drops}, dropsEvery - time.Second},
 		"junk":                       {&presence{body: "x", wrong: true, sentAt: at(-time.Hour), said: statement{Links: here}}, statement{Links: here}, 0},
@@ -409,5 +410,22 @@ func TestPaceOfStatements(t *testing.T) {
 		if c.want < 0 && !got.IsZero() || c.want >= 0 && !latest(got, now).Equal(at(c.want)) {
 			t.Errorf("%s: got %v from now, want %v", name, got.Sub(now), c.want)
 		}
+	}
+}
+
+// A few statements may follow each other at once, many come at their pace.
+func TestPaceOfManyMoves(t *testing.T) {
+	var p presence
+	var sent int
+	start := time.Now()
+	for now := start; now.Sub(start) < 10*statusEvery; now = now.Add(100 * time.Millisecond) {
+		p.body, p.changed = "x", now.Add(-statusCalm)
+		if due := p.due(statement{Links: []linkStatement{{}}}, now); !due.After(now) {
+			p.pace(now)
+			sent++
+		}
+	}
+	if want := 10 + statusBurst - 1; sent != want {
+		t.Errorf("got %d statements in %v, want %d", sent, 10*statusEvery, want)
 	}
 }
