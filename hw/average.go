@@ -9,7 +9,7 @@ import (
 type Average string
 
 const (
-	NoAverage Average = "none"   // every reading counts by itself
+	NoAverage Average = "none"   // the last one
 	Mean      Average = "mean"   // the sum by the number
 	Median    Average = "median" // the one in the middle; a single wrong one does not show
 )
@@ -37,32 +37,41 @@ func (a Average) of(samples []float64) float64 {
 
 // window holds the samples of one interval, by quantity.
 type window struct {
+	average Average
 	samples [][]float64
 }
 
-// newWindow has room for n samples of each quantity.
-func newWindow(quantities, n int) *window {
-	w := &window{samples: make([][]float64, quantities)}
+// newWindow has room for n samples of each quantity, without an average for
+// the last one.
+func newWindow(a Average, quantities, n int) *window {
+	w := &window{average: a, samples: make([][]float64, quantities)}
+	if a == NoAverage {
+		n = 1
+	}
 	for i := range w.samples {
 		w.samples[i] = make([]float64, 0, n)
 	}
 	return w
 }
 
-// add takes one sample of each quantity; NaN is none. Beyond its room the
-// oldest would have to go, which the schedule does not let happen.
+// add takes one sample of each quantity; NaN is none. The schedule does not let
+// more come than there is room for.
 func (w *window) add(values []float64) {
 	for i, v := range values {
-		if s := w.samples[i]; !math.IsNaN(v) && len(s) < cap(s) {
+		s := w.samples[i]
+		if w.average == NoAverage {
+			s = s[:0]
+		}
+		if !math.IsNaN(v) && len(s) < cap(s) {
 			w.samples[i] = append(s, v)
 		}
 	}
 }
 
 // end fills out with the averages and begins a new interval.
-func (w *window) end(a Average, out []float64) {
+func (w *window) end(out []float64) {
 	for i, s := range w.samples {
-		out[i] = a.of(s)
+		out[i] = w.average.of(s)
 		w.samples[i] = s[:0]
 	}
 }

@@ -146,13 +146,27 @@ func (c SensorConfig) checkTimes(all *problems, k chip.Kind) {
 	}
 	all.bad(every < least || every > mostEvery, "every", c.Every, fmt.Sprintf("from %v to %v", conf.Duration(least), conf.Duration(mostEvery)), hint)
 	all.bad(!c.Average.known(), "average", string(c.Average), `"none", "mean" or "median"`, "")
-	if c.Average == NoAverage {
-		c.refuse(all, false, "sample", c.Sample, c.Sample == 0)
-	} else if s := c.Sample.Std(); every >= least {
-		all.bad(s < least || s > every || every%max(s, 1) != 0 || every/max(s, 1) > mostSamples, "sample", c.Sample,
-			fmt.Sprintf("a part of every = %v, at least %v and at most %d of them", every, least, mostSamples), "")
+	if every >= least {
+		c.checkSample(all, k, least)
 	}
 	all.bad(every <= mostEvery && (c.AtLeast < c.Every || c.AtLeast.Std() > mostEvery), "at-least", c.AtLeast, fmt.Sprintf("from every = %v to %v", every, conf.Duration(mostEvery)), "")
+}
+
+// checkSample judges the time between two samples: a whole part of every, and
+// for a steady kind the one time that it allows.
+func (c SensorConfig) checkSample(all *problems, k chip.Kind, least time.Duration) {
+	s, every := max(c.Sample.Std(), 1), c.Every.Std()
+	switch {
+	case k.Steady:
+		all.bad(s != k.Every, "sample", c.Sample, fmt.Sprintf("%v, or left out", k.Every), k.Title+" must be read so often")
+		all.bad(every%k.Every != 0 || every/k.Every > mostSamples, "every", c.Every,
+			fmt.Sprintf("a multiple of %v, up to %v", k.Every, mostSamples*k.Every), k.Title+" is read so often, whatever is published")
+	case c.Average == NoAverage:
+		c.refuse(all, false, "sample", c.Sample, c.Sample == 0)
+	default:
+		all.bad(s < least || s > every || every%s != 0 || every/s > mostSamples, "sample", c.Sample,
+			fmt.Sprintf("a part of every = %v, at least %v and at most %d of them", every, least, mostSamples), "")
+	}
 }
 
 // checkMessage judges where and how readings are published.

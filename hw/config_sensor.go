@@ -34,7 +34,7 @@ type SensorConfig struct {
 	// When it is read, and what of that is published.
 	Every   conf.Duration `toml:"every"`    // time between two readings; 0: 10 s, or what the chip needs if that is more
 	Average Average       `toml:"average"`  // "": none
-	Sample  conf.Duration `toml:"sample"`   // time between two samples of an average; 0: the least that divides every in at most 10
+	Sample  conf.Duration `toml:"sample"`   // time between two samples of an average; 0: every/10, or what the chip needs
 	AtLeast conf.Duration `toml:"at-least"` // longest silence where a quantity has a change; 0: 10 min, or every if that is more
 
 	// The message.
@@ -109,7 +109,11 @@ func (c SensorConfig) withDefaults() SensorConfig {
 func (c SensorConfig) timed(k chip.Kind) SensorConfig {
 	c.Every = cmp.Or(c.Every, conf.Duration(max(defaultEvery, k.Every)))
 	c.AtLeast = cmp.Or(c.AtLeast, max(conf.Duration(defaultSilent), c.Every))
-	if c.Sample == 0 && c.Average != NoAverage {
+	switch {
+	case c.Sample != 0:
+	case k.Steady:
+		c.Sample = conf.Duration(k.Every)
+	case c.Average != NoAverage:
 		n := min(10, c.Every.Std()/max(k.Every, leastEvery))
 		for n > 1 && c.Every.Std()%n != 0 {
 			n--
@@ -147,7 +151,7 @@ func (c SensorConfig) place(k chip.Kind) string {
 	case err != nil:
 		return ""
 	case k.Bus == chip.I2C:
-		return fmt.Sprintf("%s %#02x %s", on, c.address(k), c.Channel)
+		return fmt.Sprintf("%s %#02x %s %s", on, c.address(k), c.Channel, c.Device)
 	case k.Bus == chip.SPI:
 		return on + " " + c.Channel
 	case k.Bus == chip.OneWire:
@@ -163,10 +167,10 @@ func (c SensorConfig) placeKey(k chip.Kind) string {
 	switch {
 	case c.Channel != "":
 		return "channel"
+	case k.Bus == chip.OneWire, c.Device != "":
+		return "device"
 	case k.Bus == chip.I2C:
 		return "address"
-	case k.Bus == chip.OneWire:
-		return "device"
 	case k.Bus == chip.Lines:
 		return "data"
 	}

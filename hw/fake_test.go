@@ -121,6 +121,10 @@ func (b *board) find(name string) (chip.Kind, bool) {
 		k.Every, k.Takes, k.Quantities = 5*time.Second, time.Second, k.Quantities[:1]
 	case "gas":
 		k.Discard, k.Every, k.Quantities = 3, time.Second, k.Quantities[:1]
+	case "steady":
+		k.Steady, k.Every, k.Quantities = true, time.Second, k.Quantities[:1]
+	case "bridged":
+		k.Keys, k.Quantities = []string{"device"}, k.Quantities[:1]
 	case "meter":
 		k.Keys, k.Quantities = []string{"channel", "gain", "shunt", "altitude"}, k.Quantities[:1]
 	case "shop":

@@ -143,6 +143,21 @@ func TestAverageOfAnInterval(t *testing.T) {
 	}
 }
 
+// A chip that reckons from reading to reading is read as often as it wants,
+// whatever is published.
+func TestSteadyKindIsReadAsOftenAsItWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		values := [][]float64{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {nan}, {9}}
+		h, got := published(t, SensorConfig{Kind: "steady", Every: 4e9}, Options{}, 8500*time.Millisecond, values...)
+		if want := []string{`{"temperature":4.00}`, `{"temperature":7.00}`}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if n := h.Stats().Readings; n != 9 {
+			t.Errorf("got %d readings, want 9", n)
+		}
+	})
+}
+
 // What was read before an absence says nothing about the time after it.
 func TestAverageBeginsAnewAfterAnAbsence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

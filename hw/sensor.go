@@ -35,7 +35,7 @@ type sensor struct {
 	bus    string // its one name
 	open   opener
 	report *report
-	window *window // nil without an average
+	window *window // nil when each reading is published
 
 	chip     chip.Sensor // nil while it is not open
 	wire     io.Closer   // of the chip; may be nil
@@ -64,8 +64,8 @@ func newSensor(c SensorConfig, k chip.Kind, open opener, opt Options) *sensor {
 		raw: make([]float64, len(k.Quantities)), average: make([]float64, len(k.Quantities)),
 	}
 	s.stats = SensorStats{Name: c.Name, Kind: c.Kind, Bus: s.bus, State: Starting}
-	if c.Average != NoAverage {
-		s.window = newWindow(len(k.Quantities), int(c.Every/c.Sample))
+	if c.Sample != 0 {
+		s.window = newWindow(c.Average, len(k.Quantities), int(c.Every/c.Sample))
 	}
 	s.read, s.reopen, s.halt = s.readChip, s.openChip, s.closeChip
 	return s
@@ -182,7 +182,7 @@ func (s *sensor) publish(turn, next time.Time) {
 	s.window.add(s.raw)
 	every := s.Every.Std()
 	if turn.Sub(s.begin)/every != next.Sub(s.begin)/every {
-		s.window.end(s.Average, s.average)
+		s.window.end(s.average)
 		s.report.take(s.average, turn)
 	}
 }
