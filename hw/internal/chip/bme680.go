@@ -112,7 +112,7 @@ func (d *bme680) fresh() ([]byte, error) {
 	return nil, errBusy
 }
 
-// calibration680 holds the coefficients of one chip (tables 12, 13 and 14).
+// calibration680 holds the coefficients of one chip.
 type calibration680 struct {
 	t1, p1, h1, h2         uint16
 	t2, p2, p4, p5, p8, p9 int16
@@ -156,7 +156,7 @@ func (c *calibration680) compensate(r []byte, out []float64) error {
 	return nil
 }
 
-// The formulas in floating point (3.3.1, 3.3.2, 3.3.3).
+// The formulas in floating point (3.3).
 
 // fine returns the temperature in 1/5120 °C, which the pressure needs.
 func (c *calibration680) fine(raw int32) float64 {

@@ -1,7 +1,6 @@
 package chip
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,12 +8,9 @@ import (
 	"periph.io/x/conn/v3/i2c"
 )
 
-// errElement is what the chip's own diagnosis says.
-var errElement = errors.New("the chip says that its sensor element is open or shorted")
-
 // htu21d is a TE HTU21D or a Silicon Labs Si7013, Si7020 or Si7021: the same
 // commands and codes (HTU21D datasheet HPC199_3, p. 10 to 15; Si7021-A20
-// revision 1.3, p. 18 to 22), other times. Sensirion's SHT20, SHT21 and SHT25
+// revision 1.1, section 5), other times. Sensirion's SHT20, SHT21 and SHT25
 // speak the same and are slower, which collect waits for.
 type htu21d struct {
 	port
@@ -25,6 +21,7 @@ type htu21d struct {
 const (
 	htu21dTemperature = 0xF3 // no hold of the master, as the next: a Pi does not bear clock stretching
 	htu21dHumidity    = 0xF5
+	htu21dUser        = 0xE7 // the user register
 )
 
 func htu21() Kind {
@@ -50,9 +47,9 @@ func si7021() Kind {
 		Quantities: []Quantity{temperature(0.01, -40, 125), humidity(0.025)},
 		Every:      500 * time.Millisecond,
 		Takes:      40 * time.Millisecond,
-		Pins:       "SDA SCL 3V3 GND", Datasheet: "Silicon Labs Si7021-A20, revision 1.3",
+		Pins:       "SDA SCL 3V3 GND", Datasheet: "Silicon Labs Si7021-A20, revision 1.1",
 		Identify: func(bus i2c.Bus, addr uint16) bool {
-			return isHTU21D(bus, addr, 0x3A, 0x0D, 0x14, 0x15) // p. 23: Si7013, Si7020, Si7021
+			return isHTU21D(bus, addr, 0x3A, 0x0D, 0x14, 0x15) // 5.3: Si7013, Si7020, Si7021
 		},
 		Open: func(w Wiring) (Sensor, error) {
 			return openHTU21D(w, htu21d{
@@ -62,15 +59,20 @@ func si7021() Kind {
 	}
 }
 
-// openHTU21D resets the chip, which sets the highest resolution and switches
-// the heater off (HTU21D p. 12, Si7021 table 2: 15 ms).
+// openHTU21D resets the chip, which takes up to 15 ms and sets the highest
+// resolution, but leaves the heater of a HTU21D as it is (p. 12 and 13).
 func openHTU21D(w Wiring, d htu21d) (Sensor, error) {
 	d.port = port{bus: w.I2C, addr: w.Address}
 	if err := d.write(0xFE); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
 	}
 	time.Sleep(15 * time.Millisecond)
-	return &d, nil
+	const heater = 1 << 2
+	r, err := d.read(1, htu21dUser)
+	if err == nil && r[0]&heater != 0 {
+		err = d.write(0xE6, r[0]&^heater)
+	}
+	return &d, err
 }
 
 func (d *htu21d) Read(out []float64) error {
@@ -103,20 +105,20 @@ func (d *htu21d) measure(command byte, takes time.Duration) (uint16, error) {
 }
 
 // codeHTU21D takes the three bytes of a conversion apart. The two lowest bits
-// are status and no part of the value (p. 15). 0x0000 and 0xFFFC are what an
-// open and a shorted sensor element give (p. 13).
+// are status and no part of the value (p. 15). A data line that is held low
+// has a right CRC and is refused; a value at either end is left, as humidity is
+// held there when it is wet (p. 15).
 func codeHTU21D(b []byte) (uint16, error) {
 	if len(b) != 3 || crc8(0, b[0], b[1]) != b[2] {
 		return 0, errCRC
 	}
-	code := uint16(b[0])<<8 | uint16(b[1]&^3)
-	if code == 0 || code == 0xFFFC {
-		return 0, errElement
+	if b[0] == 0 && b[1] == 0 {
+		return 0, errNoData
 	}
-	return code, nil
+	return uint16(b[0])<<8 | uint16(b[1]&^3), nil
 }
 
-// T = -46.85 + 175.72 S/2^16, RH = -6 + 125 S/2^16 (HTU21D p. 15, Si7021 p. 21 and 22).
+// T = -46.85 + 175.72 S/2^16, RH = -6 + 125 S/2^16 (HTU21D p. 15, Si7021 5.1).
 func convertHTU21D(st, srh uint16) (celsius, percent float64) {
 	return -46.85 + 175.72*float64(st)/65536, -6 + 125*float64(srh)/65536
 }
@@ -129,12 +131,12 @@ func convertHTU21D(st, srh uint16) (celsius, percent float64) {
 func isHTU21D(bus i2c.Bus, addr uint16, user byte, identities ...byte) bool {
 	const reserved = 0x3A // the bits of the user register that nobody changes
 	d := &htu21d{port: port{bus: bus, addr: addr}}
-	if r, err := d.read(1, 0xE7); err != nil || r[0]&reserved != user {
+	if r, err := d.read(1, htu21dUser); err != nil || r[0]&reserved != user {
 		return false
 	}
 	if _, err := d.measure(htu21dTemperature, 50*time.Millisecond); err != nil {
 		return false
 	}
-	r, err := d.ask(6, 0, 0xFC, 0xC9) // SNB_3 SNB_2 CRC SNB_1 SNB_0 CRC (Si7021 p. 23)
+	r, err := d.ask(6, 0, 0xFC, 0xC9) // SNB_3 SNB_2 CRC SNB_1 SNB_0 CRC (Si7021 5.3)
 	return err == nil && crc8(0, r[0], r[1]) == r[2] && slices.Contains(identities, r[0])
 }

@@ -6,7 +6,10 @@ import (
 	"periph.io/x/conn/v3/i2c/i2ctest"
 )
 
-var htu21dOpened = []i2ctest.IO{{Addr: 0x40, W: []byte{0xFE}}}
+var htu21dOpened = []i2ctest.IO{
+	{Addr: 0x40, W: []byte{0xFE}},
+	{Addr: 0x40, W: []byte{0xE7}, R: []byte{0x02}},
+}
 
 func htu21dMeasured(temperature, humidity []byte) []i2ctest.IO {
 	return []i2ctest.IO{
@@ -34,6 +37,7 @@ func TestHTU21D(t *testing.T) {
 		{"below zero, compensated", "htu21d", with(0x30, 0x00), with(0x80, 0x02), []float64{-13.90, 50.66}},
 		{"status bits are no value", "htu21d", with(0x68, 0x3B), with(0x4E, 0x87), []float64{24.68, 32.29}},
 		{"wetter than wet", "htu21d", with(0x68, 0x38), with(0xF0, 0x02), []float64{24.68, 100}},
+		{"wet", "htu21d", with(0x68, 0x38), with(0xFF, 0xFE), []float64{24.68, 100}}, // held there, p. 15
 		{"drier than dry", "si7021", with(0x68, 0x38), with(0x00, 0x06), []float64{24.68, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -49,10 +53,20 @@ func TestHTU21DErrors(t *testing.T) {
 		good, wrong := with(0x68, 0x3A), []byte{0x68, 0x3A, 0x7D}
 		wantError(t, k, w, recorded(htu21dOpened, htu21dMeasured(wrong, nil)[:2]), errCRC)
 		wantError(t, k, w, recorded(htu21dOpened, htu21dMeasured(good, wrong)), errCRC)
-		wantError(t, k, w, recorded(htu21dOpened, htu21dMeasured([]byte{0, 0, 0}, nil)[:2]), errElement)
-		wantError(t, k, w, recorded(htu21dOpened, htu21dMeasured(good, with(0xFF, 0xFF))), errElement)
+		wantError(t, k, w, recorded(htu21dOpened, htu21dMeasured([]byte{0, 0, 0}, nil)[:2]), errNoData)
+		wantError(t, k, w, recorded(htu21dOpened, htu21dMeasured(good, []byte{0, 0, 0})), errNoData)
 		wantErrorWhereverItBreaks(t, k, w, 0, htu21dOpened, htu21dMeasured(good, good))
 	}
+}
+
+// Its reset leaves the heater on (p. 12).
+func TestHTU21DSwitchesTheHeaterOff(t *testing.T) {
+	bus := recorded([]i2ctest.IO{
+		{Addr: 0x40, W: []byte{0xFE}},
+		{Addr: 0x40, W: []byte{0xE7}, R: []byte{0x06}},
+		{Addr: 0x40, W: []byte{0xE6, 0x02}},
+	}, htu21dMeasured([]byte{0x68, 0x3A, 0x7C}, []byte{0x4E, 0x85, 0x6B}))
+	wantReading(t, kind(t, "htu21d"), Wiring{Address: 0x40}, bus, 0.01, 24.68, 32.29)
 }
 
 // An SHT21 has the same commands and takes up to 85 ms.
@@ -60,7 +74,7 @@ func TestHTU21DWaitsForAChipThatMeasures(t *testing.T) {
 	refused := 0
 	rest := recorded(htu21dOpened, htu21dMeasured(with(0x68, 0x3A), with(0x4E, 0x85)))
 	bus := chipFunc(func(addr uint16, w, r []byte) error {
-		if len(r) > 0 && refused < 4 {
+		if len(r) > 0 && len(w) == 0 && refused < 4 {
 			refused++
 			return errNoAck
 		}
@@ -73,14 +87,16 @@ func TestHTU21DWaitsForAChipThatMeasures(t *testing.T) {
 
 func TestHTU21DAllocatesNothing(t *testing.T) {
 	bus := chipFunc(func(addr uint16, w, r []byte) error {
-		copy(r, []byte{0x68, 0x3A, 0x7C})
+		if len(r) == 3 {
+			copy(r, []byte{0x68, 0x3A, 0x7C})
+		}
 		return nil
 	})
 	wantNoAllocation(t, kind(t, "htu21d"), Wiring{I2C: bus, Address: 0x40})
 }
 
 func TestHTU21DIdentity(t *testing.T) {
-	// The electronic identification as the datasheet draws it (Si7021 p. 23).
+	// The electronic identification as the datasheet draws it (Si7021, 5.3).
 	answers := func(user, id byte) *i2ctest.Playback {
 		snb := append(with(id, 0xFF), with(0xB5, 0x0B)...)
 		return recorded([]i2ctest.IO{

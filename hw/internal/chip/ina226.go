@@ -10,7 +10,7 @@ import (
 
 var errOverload = errors.New("the current is beyond what can be measured with this shunt (81.92 mV over it)")
 
-// ina226 is a TI INA226 (datasheet SBOS547A). It measures the voltage over a
+// ina226 is a TI INA226 (datasheet SBOS547, June 2011). It measures the voltage over a
 // shunt and the voltage of the bus; current and power are computed here, from
 // both, so that the chip needs no calibration register, which it would forget
 // with its supply.
@@ -22,7 +22,7 @@ type ina226 struct {
 func ina226Kind() Kind {
 	addresses := make([]uint16, 16)
 	for i := range addresses {
-		addresses[i] = 0x40 + uint16(i) // table 2
+		addresses[i] = 0x40 + uint16(i) // as A0 and A1 say
 	}
 	return Kind{
 		Name: "ina226", Title: "TI INA226", Bus: I2C, Addresses: addresses,
@@ -32,7 +32,7 @@ func ina226Kind() Kind {
 		Takes:      50 * time.Millisecond,
 		Note:       "shunt: boards have 0.1 Ω (the default; up to 0.8 A), 0.01 Ω (8 A) or 0.002 Ω (40 A).",
 		Pins:       "SDA SCL 3V3 GND; shunt between IN+ and IN-, VBUS to the load",
-		Datasheet:  "TI SBOS547A",
+		Datasheet:  "TI SBOS547",
 		Identify:   func(bus i2c.Bus, addr uint16) bool { return (&port{bus: bus, addr: addr}).isINA226() == nil },
 		Open:       openINA226,
 	}
@@ -40,7 +40,7 @@ func ina226Kind() Kind {
 
 const (
 	// Shunt and bus once, each the average of 16 conversions of 1.1 ms (tables
-	// 6 to 9): 16 × 2 × 1.21 ms at most.
+	// 3 to 6): 16 × 2 × 1.21 ms at most.
 	ina226Measure = 0x4000 | 2<<9 | 4<<6 | 4<<3 | 3
 	ina226Takes   = 39 * time.Millisecond
 	ina226Sleep   = ina226Measure &^ 7
@@ -108,7 +108,7 @@ func (d *ina226) Read(out []float64) error {
 
 func (d *ina226) Halt() error { return d.write(0, ina226Sleep>>8, ina226Sleep&0xFF) }
 
-// ready waits for the flag that a conversion has ended (p. 22).
+// ready waits for the flag that a conversion has ended (Mask/Enable, p. 21).
 func (d *ina226) ready() error {
 	const done = 1 << 3
 	for range 5 {

@@ -32,7 +32,7 @@ func max31855Kind() Kind {
 			temperature(0.25, -270, 1800),
 			{Name: "cold_junction", Unit: "°C", Class: "temperature", Resolution: 0.0625, Low: -55, High: 125},
 		},
-		Every:     200 * time.Millisecond, // a reading stops the conversion under way, which takes up to 100 ms (p. 4, p. 9)
+		Every:     200 * time.Millisecond, // a reading stops the conversion under way, which takes up to 100 ms
 		Takes:     5 * time.Millisecond,
 		Pins:      "SCLK MISO CE0 3V3 GND; T+ and T- to the thermocouple, which touches nothing else",
 		Datasheet: "Maxim 19-5793, revision 5",
@@ -41,11 +41,11 @@ func max31855Kind() Kind {
 }
 
 func openMAX31855(w Wiring) (Sensor, error) {
-	conn, err := w.SPI.Connect(physic.MegaHertz, spi.Mode0, 8) // rated for 5 MHz (p. 5)
+	conn, err := w.SPI.Connect(physic.MegaHertz, spi.Mode0, 8) // rated for 5 MHz
 	if err != nil {
 		return nil, err
 	}
-	time.Sleep(200 * time.Millisecond) // nothing is right sooner after power-up (p. 4)
+	time.Sleep(200 * time.Millisecond) // nothing is right sooner after power-up
 	return &max31855{conn: conn}, nil
 }
 

@@ -50,7 +50,7 @@ func checkMCP3008(s Setup) *SetupError {
 		return &SetupError{"channel", `"0" to "7", or two neighbours: "0-1", "1-0", "2-3", ... "7-6"`}
 	}
 	if r := s.Reference; r != 0 && !(r >= 0.25 && r <= 5.5) {
-		return &SetupError{"reference", "from 0.25 to 5.5 V"} // p. 3, and the largest VDD
+		return &SetupError{"reference", "from 0.25 to 5.5 V"} // the least VREF, and the largest VDD
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func openMCP3008(w Wiring) (Sensor, error) {
 	if err := checkMCP3008(w.Setup); err != nil {
 		return nil, err
 	}
-	// At 2.7 V it is rated for 1.35 MHz (p. 4).
+	// At 2.7 V it is rated for 1.35 MHz.
 	conn, err := w.SPI.Connect(physic.MegaHertz, spi.Mode0, 8)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (d *mcp3008) Read(out []float64) error {
 		return err
 	}
 	code, err := codeMCP3008(d.r)
-	out[0] = d.reference * float64(code) / 1024 // p. 15: VIN × 1024 / VREF
+	out[0] = d.reference * float64(code) / 1024 // equation 4-2
 	return err
 }
 

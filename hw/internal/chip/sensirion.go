@@ -9,7 +9,7 @@ import (
 
 // sensirion is a chip of the SHT3x or SHT4x family: a command, a wait, and an
 // answer of two 16-bit words, each followed by its CRC (SHT3x-DIS datasheet
-// version 7, 4.4 and 4.12; SHT4x version 6.5, 4.2 to 4.4). Both sleep by
+// version 5, 4.4 and 4.12; SHT4x version 6.5). Both sleep by
 // themselves after a measurement.
 type sensirion struct {
 	port
@@ -58,12 +58,12 @@ func (p *port) collect(n int) ([]byte, error) {
 // of tolerances, as the datasheets say.
 func clip(percent float64) float64 { return min(max(percent, 0), 100) }
 
-// SHT3x: T = -45 + 175 S/(2^16-1), RH = 100 S/(2^16-1) (version 7, 4.13).
+// SHT3x: T = -45 + 175 S/(2^16-1), RH = 100 S/(2^16-1) (version 5, 4.13).
 func convertSHT3x(st, srh uint16) (celsius, percent float64) {
 	return -45 + 175*float64(st)/65535, 100 * float64(srh) / 65535
 }
 
-// SHT4x: RH = -6 + 125 S/(2^16-1), which is meant to be cut (version 6.5, 4.6).
+// SHT4x: RH = -6 + 125 S/(2^16-1), which is meant to be cut (version 6.5).
 func convertSHT4x(st, srh uint16) (celsius, percent float64) {
 	return -45 + 175*float64(st)/65535, -6 + 125*float64(srh)/65535
 }
@@ -75,7 +75,7 @@ func sht3x() Kind {
 		Quantities: []Quantity{temperature(0.01, -40, 125), humidity(0.01)},
 		Every:      100 * time.Millisecond, // ten a second is the most the chip itself offers, and warms it
 		Takes:      20 * time.Millisecond,
-		Pins:       "SDA SCL 3V3 GND; ADDR to 3V3 for 0x45", Datasheet: "Sensirion SHT3x-DIS, version 7",
+		Pins:       "SDA SCL 3V3 GND; ADDR to 3V3 for 0x45", Datasheet: "Sensirion SHT3x-DIS, version 5",
 		Identify: isSHT3x, Open: openSHT3x,
 	}
 }
@@ -136,11 +136,11 @@ func sht4x() Kind {
 func openSHT4x(w Wiring) (Sensor, error) {
 	d := &sensirion{
 		port:    port{bus: w.I2C, addr: w.Address},
-		measure: []byte{0xFD},         // high precision (table 8)
-		takes:   9 * time.Millisecond, // table 5: 8.3 ms
+		measure: []byte{0xFD},         // high precision, no heater
+		takes:   9 * time.Millisecond, // 8.3 ms
 		convert: convertSHT4x,
 	}
-	if err := d.write(0x94); err != nil { // soft reset, 1 ms (tables 5 and 8)
+	if err := d.write(0x94); err != nil { // soft reset, 1 ms
 		return nil, fmt.Errorf("reset: %w", err)
 	}
 	time.Sleep(2 * time.Millisecond)

@@ -13,7 +13,7 @@ func TestCRC8(t *testing.T) {
 		data  []byte
 		want  byte
 	}{
-		{0xFF, []byte{0xBE, 0xEF}, 0x92}, // SHT3x-DIS version 7, table 20
+		{0xFF, []byte{0xBE, 0xEF}, 0x92}, // SHT3x-DIS version 5, table 20
 		{0, []byte{0xDC}, 0x79},          // HTU21D HPC199_3, p. 15, as the next two
 		{0, []byte{0x68, 0x3A}, 0x7C},
 		{0, []byte{0x4E, 0x85}, 0x6B},
@@ -25,7 +25,7 @@ func TestCRC8(t *testing.T) {
 }
 
 // What an SHT3x is asked when it is opened: break, reset, status 0x8010 as
-// after a reset (SHT3x-DIS version 7, 4.8, 4.9, 4.11).
+// after a reset (SHT3x-DIS version 5, 4.8, 4.9, 4.11).
 func sht3xOpened(addr uint16) []i2ctest.IO {
 	return []i2ctest.IO{
 		{Addr: addr, W: []byte{0x30, 0x93}},
