@@ -84,10 +84,14 @@ type component struct {
 	StateOpen    string `json:"state_open,omitempty"`
 	StateClosed  string `json:"state_closed,omitempty"`
 
-	Schema     string   `json:"schema,omitempty"`
-	Brightness bool     `json:"brightness,omitempty"`
-	Scale      int      `json:"brightness_scale,omitempty"`
-	Modes      []string `json:"supported_color_modes,omitempty"`
+	Schema      string   `json:"schema,omitempty"`
+	Brightness  bool     `json:"brightness,omitempty"`
+	Scale       int      `json:"brightness_scale,omitempty"`
+	Modes       []string `json:"supported_color_modes,omitempty"`
+	LightOn     string   `json:"state_value_template,omitempty"`
+	BrightState string   `json:"brightness_state_topic,omitempty"`
+	BrightSet   string   `json:"brightness_command_topic,omitempty"`
+	OnCommand   string   `json:"on_command_type,omitempty"`
 
 	Min  *float64 `json:"min,omitempty"`
 	Max  *float64 `json:"max,omitempty"`
@@ -114,11 +118,25 @@ func (c Component) config(d Device) component {
 	case Valve:
 		out.PayloadOpen, out.PayloadClose, out.StateOpen, out.StateClosed = on, off, on, off
 	case Light:
-		out.Schema, out.Brightness, out.Scale, out.Modes = "json", true, int(c.Most), []string{"brightness"}
+		out.light(c)
 	case Number:
 		out.Min, out.Max, out.Step = &c.Least, &c.Most, c.Step
 	}
 	return out
+}
+
+// light is JSON both ways, {"state":"ON","brightness":128}, or a plain number both
+// ways, 0 for off.
+func (out *component) light(c Component) {
+	out.Scale = int(c.Most)
+	if c.Field != "" {
+		out.Schema, out.Brightness, out.Modes = "json", true, []string{"brightness"}
+		return
+	}
+	on, off := c.onOff()
+	out.PayloadOn, out.PayloadOff, out.OnCommand = on, off, "brightness"
+	out.BrightState, out.BrightSet = c.State, c.Command
+	out.LightOn = fmt.Sprintf("{{ '%s' if value | float(0) else '%s' }}", on, off)
 }
 
 // template finds the value in what is published on the state topic. Home
@@ -130,8 +148,8 @@ func (c Component) template() string {
 	}
 	on, off := c.onOff()
 	switch {
-	case c.Platform == Light || c.State == "":
-		return ""
+	case c.Platform == Light || c.State == "" || c.Platform == Event && c.Field == "event_type":
+		return "" // Home Assistant reads it as it is
 	case c.Platform == Event:
 		return fmt.Sprintf(`{"event_type":"{{ %s }}"}`, value)
 	case c.Binary && c.Field == "":

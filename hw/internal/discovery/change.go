@@ -30,25 +30,26 @@ func Changes(was map[string][]byte, is []Message) []Message {
 	return all
 }
 
-// part returns is with every component that was has in vain: named by its
-// platform only, which takes it away. It is nil when nothing is to be taken
-// away. A payload that is none of ours has nothing to take away.
+// part returns is with no components but those that was has in vain, each named
+// by its platform only, which takes it away. They come alone, because Home
+// Assistant may leave out what follows a component that it is still busy with.
+// It is nil when nothing is to be taken away; a payload that is none of ours has
+// nothing.
 func part(was, is []byte) []byte {
 	var before, after config
 	if json.Unmarshal(was, &before) != nil || json.Unmarshal(is, &after) != nil {
 		return nil
 	}
-	gone := false
+	gone := map[string]any{}
 	for key, c := range before.Components {
-		p := platform(c)
-		if p != nil && p != platform(after.Components[key]) {
-			after.Components[key] = map[string]any{"platform": p}
-			gone = true
+		if p := platform(c); p != nil && p != platform(after.Components[key]) {
+			gone[key] = map[string]any{"platform": p}
 		}
 	}
-	if !gone {
+	if len(gone) == 0 {
 		return nil
 	}
+	after.Components = gone
 	return encode(after)
 }
 

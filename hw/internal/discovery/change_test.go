@@ -132,3 +132,25 @@ func TestChangesHaveOneOrder(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// Home Assistant that is busy with the first component of a message leaves out
+// the others of the next one.
+func TestWhatIsTakenAwayComesAlone(t *testing.T) {
+	sensor := discovery.Component{Key: "b", Platform: discovery.Sensor, State: "s"}
+	other := discovery.Component{Key: "b", Platform: discovery.BinarySensor, State: "s"}
+	first := discovery.Component{Key: "a", Platform: discovery.Sensor, State: "s"}
+	of := func(all ...discovery.Component) []discovery.Message {
+		return announced(discovery.Device{Gateway: "gw", Name: "n", Components: all})
+	}
+	changes := discovery.Changes(retained(of(first, sensor)), of(first, other))
+	if len(changes) != 2 {
+		t.Fatalf("got %d messages, want 2", len(changes))
+	}
+	var got struct{ Components map[string]map[string]string }
+	if err := json.Unmarshal(changes[0].Payload, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Components) != 1 || len(got.Components["b"]) != 1 || got.Components["b"]["platform"] != "sensor" {
+		t.Errorf("got %v, want b with its platform only", got.Components)
+	}
+}

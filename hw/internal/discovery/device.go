@@ -12,7 +12,7 @@ const (
 	Event        Platform = "event"         // something happened: a button was pressed
 	Switch       Platform = "switch"        // on or off, as commanded
 	Valve        Platform = "valve"         // open or closed, as commanded
-	Light        Platform = "light"         // on or off and how bright: JSON both ways
+	Light        Platform = "light"         // on or off and how bright
 	Number       Platform = "number"        // a number, as commanded
 )
 
@@ -53,7 +53,7 @@ type Component struct {
 	Diagnostic bool // shown apart from what the device is for
 
 	State  string // topic; needed for all that has a state
-	Field  string // of the JSON published on State; "": the whole payload is the value
+	Field  string // of the JSON published on State; "": the whole payload is the value; of Light "state" or ""
 	Binary bool   // the value is a number, 0 for off; else it is On or Off
 	Expire int    // seconds without a message after which the value is unknown; 0: never
 

@@ -51,6 +51,7 @@ var devices = map[string]discovery.Device{
 			{Key: "contact", Platform: discovery.BinarySensor, Class: "door", Main: true, State: "inputs/door", On: "open", Off: "closed"},
 			{Key: "motion", Platform: discovery.BinarySensor, Class: "motion", State: "inputs/hall", Field: "state"},
 			{Key: "bell", Platform: discovery.Event, Class: "doorbell", State: "inputs/bell", Field: "event", Events: []string{"press", "double", "long"}},
+			{Key: "gong", Platform: discovery.Event, State: "inputs/gong", Field: "event_type", Events: []string{"press"}},
 			{Key: "switch", Platform: discovery.Event, Class: "button", State: "inputs/switch", Events: []string{"press"}},
 			{Key: "water", Platform: discovery.Sensor, Class: "water", Unit: "L", StateClass: discovery.TotalIncreasing, State: "inputs/water", Field: "total"},
 		},
@@ -60,7 +61,8 @@ var devices = map[string]discovery.Device{
 		Components: []discovery.Component{
 			{Key: "pump", Platform: discovery.Switch, Main: true, Class: "switch", State: "actuators/pump", Command: "actuators/pump/set"},
 			{Key: "hose", Platform: discovery.Valve, Class: "water", State: "actuators/hose", Field: "state", Command: "actuators/hose/set"},
-			{Key: "lamp", Platform: discovery.Light, State: "actuators/lamp", Command: "actuators/lamp/set", Most: 255},
+			{Key: "lamp", Platform: discovery.Light, State: "actuators/lamp", Field: "state", Command: "actuators/lamp/set", Most: 255},
+			{Key: "lantern", Platform: discovery.Light, State: "actuators/lantern", Command: "actuators/lantern/set", Most: 100},
 			{Key: "fan", Platform: discovery.Number, State: "actuators/fan", Command: "actuators/fan/set", Unit: "%", Least: 0, Most: 100, Step: 1},
 		},
 	},

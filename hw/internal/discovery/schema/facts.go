@@ -103,6 +103,8 @@ var platforms = map[string]platform{
 		keys: map[string]kind{
 			"schema": oneOf("basic", "json", "template"), "command_topic": topic, "brightness": truth, "brightness_scale": natural,
 			"supported_color_modes": list, "optimistic": truth, "retain": truth, "transition": truth, "effect": truth,
+			"payload_on": text, "payload_off": text, "state_value_template": text, "on_command_type": oneOf("last", "first", "brightness"),
+			"brightness_state_topic": topic, "brightness_command_topic": topic, "brightness_value_template": text,
 		},
 		required: []string{"command_topic"},
 	},
