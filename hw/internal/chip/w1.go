@@ -32,8 +32,9 @@ const (
 	isDS28EA00 = "42"
 )
 
-// ds18b20Kind is the DS18B20 and its family, on the kernel's 1-Wire or on a
-// bridge (DS18B20 datasheet 19-7487, revision 6).
+// ds18b20Kind is the DS18B20 and its family on the kernel's 1-Wire, which may
+// be a line of the header or a bridge that the kernel drives (DS18B20 datasheet
+// 19-7487, revision 6).
 func ds18b20Kind() Kind {
 	return Kind{
 		Name: "ds18b20", Title: "Maxim DS18B20, DS18S20, DS1822, DS1825, DS28EA00", Bus: OneWire,

@@ -88,7 +88,7 @@ func TestDS18B20OfTheKernel(t *testing.T) {
 		{"10 bits", "28", w1Text("97 01 4b 46 3f ff 09 10 00", 25437), 25.25},
 		{"11 bits, below zero", "28", w1Text("5f ff 4b 46 5f ff 01 10 00", -10062), -10.125},
 		{"a DS18S20, by the counts", "10", w1Text("32 00 4b 46 ff ff 02 10 00", 25625), 25.625},
-		{"an imitation with 14 bits", "28", w1Text("91 01 4b 46 fd ff 0f 10 00", 25078), 25.078},
+		{"an imitation with 14 bits", "28", w1Text("91 01 4b 46 fd ff 0f 10 00", 25078), 25.078125},
 		{"a DS1825", "3b", w1Text("91 01 4b 46 7f ff 0f 10 00", 25062), 25.0625},
 		{"real 85 °C", "28", w1Text("50 05 4b 46 7f ff 10 10 d1", 85000), 85},
 	} {

@@ -70,8 +70,8 @@ func scratchpadCelsius(family string, pad [9]byte, milli int) (celsius float64, 
 		return 0, false, errSupply
 	case family == isDS1825 && config&0xF0 == 0xF0:
 		return 0, false, errMAX31850
-	case config&0x80 != 0: // of an imitation with 14 bits, which the kernel puts together
-		return float64(milli) / 1000, false, nil
+	case config&0x80 != 0: // an imitation (GX20MH01) with 14 bits, the last two of them here
+		return float64(raw<<2|int16(config&3)) / 64, false, nil
 	}
 	undefined := int16(1)<<(3-config>>5&3) - 1 // at less than 12 bits (p. 6)
 	raw &^= undefined
