@@ -26,6 +26,8 @@ var unitChanges = []unitChange{
 	{"kg", "g", 1000, 0},
 	{"kg", "lb", 1 / 0.45359237, 0},
 	{"kg", "oz", 1 / 0.028349523125, 0},
+	{"counts", "kg", 1, 0}, // of a load cell: its owner's calibration makes them a weight
+	{"counts", "g", 1, 0},
 }
 
 // conversion returns how to turn one unit into another; "" stands for no

@@ -7,6 +7,7 @@ import (
 
 	"tidegate/hw/internal/bus"
 	"tidegate/hw/internal/chip"
+	"tidegate/hw/internal/line"
 )
 
 // opener opens what a sensor is wired to; the closer, which may be nil, ends
@@ -50,10 +51,32 @@ func openWiring(c SensorConfig, k chip.Kind) (chip.Wiring, io.Closer, error) {
 	case chip.OneWire:
 		w.Root, err = bus.OneWire()
 	case chip.Lines:
-		err = &bus.Error{Bus: name, Hint: "use another kind", Err: errors.ErrUnsupported}
+		both, err := openLines(c)
+		if err != nil {
+			return w, nil, err
+		}
+		w.Clock, w.Data = both.clock, both.data
+		return w, both, nil
 	}
 	return w, nil, err
 }
+
+// pair are the lines of a chip that is clocked by hand.
+type pair struct{ clock, data *line.Line }
+
+func openLines(c SensorConfig) (pair, error) {
+	clock, err := line.Chips{}.Open(c.Clock, line.Setup{Output: true})
+	if err != nil {
+		return pair{}, err
+	}
+	data, err := line.Chips{}.Open(c.Data, line.Setup{Pull: line.PullUp})
+	if err != nil {
+		return pair{}, errors.Join(err, clock.Close())
+	}
+	return pair{clock, data}, nil
+}
+
+func (p pair) Close() error { return errors.Join(p.clock.Close(), p.data.Close()) }
 
 // wiring is what the configuration says of the chip's.
 func (c SensorConfig) wiring(k chip.Kind) chip.Wiring {

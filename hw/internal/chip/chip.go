@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/onewire"
 	"periph.io/x/conn/v3/spi"
@@ -95,10 +94,16 @@ type Wiring struct {
 	Device  string // on 1-Wire: "28-0316a2791bff", as the kernel writes it
 	Root    string // on the kernel's 1-Wire: the folder of devices, "/sys/bus/w1/devices"; of the board: "/"
 	Folder  string // of the board: the gateway's state folder
-	Clock   gpio.PinOut
-	Data    gpio.PinIn
+	Clock   Output
+	Data    Input
 	Setup
 }
+
+// Output is a GPIO line that a driver sets; Input one that it reads, pulled up.
+type (
+	Output interface{ Set(high bool) error }
+	Input  interface{ Value() (high bool, err error) }
+)
 
 // Setup is what the configuration may say of a chip besides where it is. The
 // zero value stands for the chip's own default.

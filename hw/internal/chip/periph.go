@@ -20,5 +20,6 @@ func periphKinds() []Kind {
 		ads1015Kind(),
 		ads1115Kind(),
 		ds2482Kind(),
+		hx711Kind(),
 	}
 }
