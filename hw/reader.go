@@ -130,7 +130,7 @@ func (r *reader) change(s *sensor, to State, cause error) {
 	r.log.Warn("sensor is offline", "sensor", s.Name, "kind", s.Kind, "err", cause)
 }
 
-// halting bounds the end of one bus.
+// halting bounds the end of one bus, with one more call.
 const halting = 3 * time.Second
 
 // halt leaves the chips asleep. A call that is still stuck is left behind: no
@@ -142,15 +142,18 @@ func (r *reader) halt() {
 		if s.state != Offline {
 			r.announce(s.availability(), string(Offline))
 		}
-		if s.behind != nil && !s.behind.returned() {
+	}
+	for _, s := range r.sensors {
+		switch {
+		case ctx.Err() != nil:
+			r.log.Warn("sensors are left as they are", "err", errStuck)
+			return
+		case s.behind != nil && !s.behind.returned():
 			r.log.Warn("a call is left behind", "sensor", s.Name, "err", errStuck)
-			continue
-		}
-		if s.chip == nil {
-			continue
-		}
-		if err := s.through(ctx, r.calls, s.halt); err != nil && s.state == Online {
-			r.log.Warn("sensor does not halt", "sensor", s.Name, "err", err)
+		case s.chip != nil:
+			if err := s.through(ctx, r.calls, s.halt); err != nil && s.state == Online {
+				r.log.Warn("sensor does not halt", "sensor", s.Name, "err", err)
+			}
 		}
 	}
 }

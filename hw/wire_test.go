@@ -1,6 +1,7 @@
 package hw
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -235,5 +236,36 @@ func TestRealChipsThroughTheGateway(t *testing.T) {
 		if want := strings.Fields("online offline online offline online offline online offline online offline"); !slices.Equal(words, want) {
 			t.Errorf("availability: got %v, want %v", words, want)
 		}
+	})
+}
+
+// A stop takes its few seconds, however many sensors a bus holds up.
+func TestStopWhileTheBusHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, all := twenty()
+		var got submitted
+		h := w.hardware(t, Options{Submit: got.take}, all...)
+		stuck := make(chan struct{})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- h.Run(ctx) }()
+		time.Sleep(30500 * time.Millisecond)
+		w.mu.Lock()
+		w.stuck = stuck
+		w.mu.Unlock()
+		stop()
+		begin := time.Now()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("took %v, want 5 s at most", took)
+		}
+		for _, c := range all {
+			if m := got.on("sensors/" + c.Name + "/availability"); len(m) == 0 || string(m[len(m)-1].Payload) != "offline" {
+				t.Errorf("%s does not say that it is offline", c.Name)
+			}
+		}
+		close(stuck)
 	})
 }

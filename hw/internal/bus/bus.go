@@ -134,18 +134,25 @@ func SPI(name string) (spi.PortCloser, error) {
 	return p, nil
 }
 
-// reachable says in people's words why a device file cannot be opened.
+// reachable tries a device file as the driver will open it, whose errors say
+// less.
 func reachable(name, path, group, missing string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return explain(name, group, missing, err)
+	}
+	return f.Close()
+}
+
+// explain adds what to do about an error.
+func explain(name, group, missing string, err error) *Error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{Bus: name, Hint: missing, Err: err}
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{Bus: name, Hint: "let the gateway's user into the group " + group, Err: err}
-	case err != nil:
-		return &Error{Bus: name, Hint: "see the kernel's log", Err: err}
+		return &Error{Bus: name, Hint: "let the gateway in with: sudo usermod -aG " + group + " tidegate", Err: err}
 	}
-	return f.Close()
+	return &Error{Bus: name, Hint: "see the kernel's log", Err: err}
 }
 
 // OneWire returns the folder of the kernel's 1-Wire devices.
