@@ -46,7 +46,7 @@ func TestIdentifyLeavesOthersAlone(t *testing.T) {
 			before := b.registers
 			synctest.Test(t, func(t *testing.T) {
 				if k.Identify(chipFunc(b.Tx), k.Addresses[0]) {
-					t.Logf("%s takes %s for one of its own", k.Name, name)
+					t.Errorf("%s takes %s for one of its own", k.Name, name)
 				}
 			})
 			if !slices.Equal(before[:0x46], b.registers[:0x46]) || !slices.Equal(before[0xFA:], b.registers[0xFA:]) {

@@ -73,6 +73,16 @@ func TestMCP3008Setup(t *testing.T) {
 	}
 }
 
+func TestSPIPortThatIsTaken(t *testing.T) {
+	port := spiRecorded(nil, nil)
+	port.Initialized = true
+	for _, name := range []string{"mcp3008", "max31855"} {
+		if _, err := kind(t, name).Open(Wiring{SPI: port}); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
 func TestMCP3008AllocatesNothing(t *testing.T) {
 	answer := mcp3008Answer(512)
 	wantNoAllocation(t, kind(t, "mcp3008"), Wiring{SPI: spiFunc(func(w, r []byte) error { copy(r, answer); return nil })})

@@ -147,6 +147,13 @@ func openSHT4x(w Wiring) (Sensor, error) {
 	return d, nil
 }
 
+// isSHT4x tries twice: a chip that was just asked whether it is an SHT3x has
+// been seen to miss the next command.
 func isSHT4x(bus i2c.Bus, addr uint16) bool {
-	return (&port{bus: bus, addr: addr}).serial(0x89)
+	p := &port{bus: bus, addr: addr}
+	if p.serial(0x89) {
+		return true
+	}
+	time.Sleep(10 * time.Millisecond)
+	return p.serial(0x89)
 }

@@ -147,6 +147,7 @@ func TestSensirionIdentity(t *testing.T) {
 	bad := append([]byte(nil), serial...)
 	bad[5]++
 	ask3 := []i2ctest.IO{{Addr: 0x44, W: []byte{0x36, 0x82}}, {Addr: 0x44, R: serial}}
+	ask4 := func(r []byte) []i2ctest.IO { return []i2ctest.IO{{Addr: 0x44, W: []byte{0x89}}, {Addr: 0x44, R: r}} }
 	for _, c := range []struct {
 		name, kind string
 		bus        *i2ctest.Playback
@@ -155,8 +156,9 @@ func TestSensirionIdentity(t *testing.T) {
 		{"SHT3x", "sht3x", recorded(status, ask3), true},
 		{"SHT3x, wrong CRC", "sht3x", recorded(status, []i2ctest.IO{ask3[0], {Addr: 0x44, R: bad}}), false},
 		{"not an SHT3x", "sht3x", recorded([]i2ctest.IO{status[0], {Addr: 0x44, R: []byte{0, 0, 0}}}), false},
-		{"SHT4x", "sht4x", recorded([]i2ctest.IO{{Addr: 0x44, W: []byte{0x89}}, {Addr: 0x44, R: serial}}), true},
-		{"SHT4x, wrong CRC", "sht4x", recorded([]i2ctest.IO{{Addr: 0x44, W: []byte{0x89}}, {Addr: 0x44, R: bad}}), false},
+		{"SHT4x", "sht4x", recorded(ask4(serial)), true},
+		{"SHT4x at the second try", "sht4x", recorded(ask4(bad), ask4(serial)), true},
+		{"SHT4x, wrong CRC", "sht4x", recorded(ask4(bad), ask4(bad)), false},
 		{"nobody", "sht4x", recorded(), false},
 	} {
 		if got := kind(t, c.kind).Identify(c.bus, 0x44); got != c.want {

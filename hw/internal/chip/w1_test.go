@@ -123,6 +123,7 @@ func TestDS18B20Errors(t *testing.T) {
 		{"cut in the first line", "28", good[:20], errGarbled},
 		{"cut after the first line", "28", good[:40], errGarbled},
 		{"cut before the number", "28", good[:len(good)-6], errGarbled},
+		{"neither YES nor NO", "28", strings.Replace(good, "YES", "MAYBE", 1), errGarbled},
 		{"not hexadecimal", "28", "zz" + good[2:], errGarbled},
 		{"something else", "28", "23125\n", errGarbled},
 	} {
