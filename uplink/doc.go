@@ -176,7 +176,9 @@
 // others is that of the connection before. Epoch and number tell which statement
 // is the latest; a will has the last of its connection's numbers, and so is later
 // than all that was said on it. RabbitMQ retains on each node for itself: who
-// comes later, to a node where -d0 never was, is told with the next statement.
+// comes later, to a node where -d0 never was, is told with the next statement. And
+// it retains no will that has a delay: who is there hears it, who comes later finds
+// the statement before it.
 // A cloud that refuses the CONNECT for its will (0x87, 0x9A, 0x9B) gets one
 // without it, or without what it lacks: commands matter more. It is asked again,
 // as after a statement refused with 0x87, at pauses that double from thirty
