@@ -364,6 +364,13 @@ func TestWillRefusedForAWhile(t *testing.T) {
 		defer c.mu.Unlock()
 		return slices.ContainsFunc(c.connects[before:], func(p *packets.Connect) bool { return p.WillFlag })
 	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.connects {
+		if p.WillFlag && p.ClientID != "gw-d0" {
+			t.Errorf("%s has a will, want it on gw-d0 only", p.ClientID)
+		}
+	}
 }
 
 // How long a cloud that says no is left alone.
