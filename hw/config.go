@@ -10,11 +10,13 @@ import (
 
 // Config is the section [hw].
 type Config struct {
-	Sensor        []SensorConfig      `toml:"sensor"` // none: nothing is wired to the Pi
+	Sensor        []SensorConfig      `toml:"sensor"`
+	Input         []InputConfig       `toml:"input"`
+	Actuator      []ActuatorConfig    `toml:"actuator"`
 	HomeAssistant HomeAssistantConfig `toml:"homeassistant"`
 }
 
-// DefaultConfig has no sensors, and would announce them.
+// DefaultConfig has nothing wired to the Pi, and would announce it.
 func DefaultConfig() Config { return Config{HomeAssistant: defaultHomeAssistant()} }
 
 // mostSensors bounds what one gateway reads.
@@ -39,7 +41,7 @@ func (c Config) check(find finder) []conf.Problem {
 			all.twice(places, section, s.placeKey(k), s.place(k), "two sensors cannot be one chip")
 		}
 	}
-	return all
+	return append(all, c.checkLines(names, topics)...)
 }
 
 // finder gives the kind of a name.

@@ -33,6 +33,21 @@
 // not touched before the call came back. The other sensors of the bus go on
 // with handles of their own, as far as the kernel lets them.
 //
+// # Inputs, meters, actuators
+//
+//	input, meter    line ---> debounce, clicks, count ---> Options.Submit
+//	actuator        Options.Watch ---> command ---> line.Switch ---> line, state
+//
+// Each has a goroutine of its own and the three states of a sensor. The count
+// of a meter outlives a restart; a power cut costs the pulses since it was
+// saved, after save-every at most.
+//
+// An actuator does what valid commands say, keeps its least times on and off,
+// and takes its fail-safe state when nobody has commanded it for too long and
+// at a stop. A retained command may be years old and is refused unless
+// obey-retained says otherwise. A command that is refused changes nothing and
+// is answered. A reload leaves alone the actuators that it does not change.
+//
 // # Messages
 //
 // Each reading is one JSON object on one topic, or a plain number on a topic

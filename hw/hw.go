@@ -32,6 +32,8 @@ const AvailabilityTopic = "tidegate/availability"
 type Hardware struct {
 	opt   Options
 	parts []part
+
+	actuators []*actuator // among parts
 }
 
 // part is something of the hardware that runs: a bus with its sensors, a line.
@@ -46,6 +48,9 @@ type Stats struct {
 	Readings int64         `json:"readings"`
 	Errors   int64         `json:"errors"` // readings that a sensor could not give
 	Sensor   []SensorStats `json:"sensor"`
+
+	Input    []LineStats `json:"input"`
+	Actuator []LineStats `json:"actuator"`
 }
 
 // SensorStats is what is known of one sensor.
@@ -77,6 +82,7 @@ func build(cfg Config, opt Options, find finder, open opener) (*Hardware, error)
 	}
 	h := &Hardware{opt: opt}
 	h.addSensors(cfg.Sensor, find, open)
+	h.addLines(cfg, kernelLines{})
 	h.addAnnouncer(cfg, find, open)
 	return h, nil
 }
@@ -123,7 +129,7 @@ func (h *Hardware) Run(ctx context.Context) error {
 
 // Stats may be called at any time.
 func (h *Hardware) Stats() Stats {
-	s := Stats{Sensor: []SensorStats{}}
+	s := Stats{Sensor: []SensorStats{}, Input: []LineStats{}, Actuator: []LineStats{}}
 	for _, p := range h.parts {
 		p.addStats(&s)
 	}

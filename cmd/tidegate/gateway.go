@@ -246,6 +246,7 @@ func (g *gateway) replaceSensors(c hw.Config) error {
 	if err != nil {
 		return err
 	}
+	next.Follow(g.sensors) // what is switched on stays on
 	err = g.hw.stop(time.Now().Add(stopTime))
 	g.cfg.HW, g.sensors, g.hw = c, next, start("sensors", next.Run, g.ended)
 	return err

@@ -39,8 +39,10 @@ func TestNamesOfLines(t *testing.T) {
 			t.Errorf("%q: got %+v, %v, want %+v, %q", c.in, got, err, c.want, c.err)
 		}
 	}
-	if !SameLine("P1_11", "GPIO17") || SameLine("GPIO17", "GPIO18") || SameLine("", "") {
-		t.Error("SameLine is wrong")
+	for in, want := range map[string]string{"P1_11": "GPIO17", "GPIO17": "GPIO17", "gpiochip0:17": "gpiochip0:17", "P1_1": "P1_1"} {
+		if got := Canonical(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
 	}
 }
 

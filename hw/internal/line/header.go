@@ -83,10 +83,12 @@ func CheckName(s string) error {
 	return err
 }
 
-// SameLine says whether two valid names are surely one line: pin 11 of the
-// header and GPIO17 are.
-func SameLine(a, b string) bool {
-	x, errX := parse(a)
-	y, errY := parse(b)
-	return errX == nil && errY == nil && x == y
+// Canonical gives names that surely mean one line one form: pin 11 of the
+// header is GPIO17. A name that is not valid stays as it is.
+func Canonical(s string) string {
+	n, err := parse(s)
+	if err != nil || n.chip != "" {
+		return s
+	}
+	return n.line
 }

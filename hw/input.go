@@ -1,0 +1,108 @@
+package hw
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tidegate/hw/internal/line"
+)
+
+// input is a contact, a motion detector, a button or any line that is on or
+// off: the part that watches it.
+type input struct {
+	InputConfig
+	*wired
+	open lineOpener
+}
+
+func (in *input) run(ctx context.Context) error {
+	if in.Kind == "button" {
+		return in.keep(ctx, in.clicks)
+	}
+	return in.keep(ctx, in.states)
+}
+
+func (in *input) addStats(all *Stats) { all.Input = append(all.Input, in.snapshot()) }
+
+// states publishes the state when the line is opened, when it changes, and
+// after at-least of silence, when it is also read again: whatever became of an
+// edge, the state is right then.
+func (in *input) states(ctx context.Context) (err error) {
+	l, err := in.open.input(in.InputConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	in.online()
+	for {
+		in.sendState(l.State())
+		changed, _, err := l.Wait(ctx, in.AtLeast.Std())
+		if err != nil {
+			return err
+		}
+		if !changed {
+			if changed, err = l.Check(); err != nil {
+				return err
+			}
+		}
+		if changed {
+			in.count(func(s *LineStats) { s.Changes++ })
+		}
+	}
+}
+
+func (in *input) sendState(on bool) {
+	word := onOff(on)
+	if in.Payload == "json" {
+		in.send(in.topicOf(""), "json", in.object(quoted("state", word)), true)
+		return
+	}
+	in.send(in.topicOf(""), "plain", []byte(word), true)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "ON"
+	}
+	return "OFF"
+}
+
+// clicks publishes what somebody does with a button. These are events: nobody
+// who comes later shall see them.
+func (in *input) clicks(ctx context.Context) (err error) {
+	l, err := in.open.input(in.InputConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	in.online()
+	c := line.Clicks{Long: in.Long.Std(), Double: in.Double.Std()}
+	for {
+		wait := time.Hour
+		if due, ok := c.Due(); ok {
+			wait = max(due-l.Now(), 0)
+		}
+		changed, at, err := l.Wait(ctx, wait)
+		if err != nil {
+			return err
+		}
+		if changed {
+			in.clicked(c.Change(l.State(), at))
+		} else {
+			in.clicked(c.Tick(l.Now()))
+		}
+	}
+}
+
+func (in *input) clicked(what line.Click) {
+	if what == line.NoClick {
+		return
+	}
+	in.count(func(s *LineStats) { s.Changes++ })
+	if in.Payload == "json" {
+		in.send(in.topicOf(""), "json", in.object(quoted("event_type", string(what))), false)
+		return
+	}
+	in.send(in.topicOf(""), "plain", []byte(what), false)
+}
