@@ -34,7 +34,7 @@ func (m *commands) tx(w, r []byte) error {
 }
 
 // The examples of the SCD4x's datasheet: serial number (3.9.2), altitude
-// (3.7.5), data ready (3.8.2), a measurement (3.5.2).
+// (3.6.3), data ready (3.8.2), a measurement (3.5.2).
 func TestSCD4xDatasheet(t *testing.T) {
 	io := func(w []byte, r ...byte) i2ctest.IO { return i2ctest.IO{Addr: 0x62, W: w, R: r} }
 	bus := &i2ctest.Playback{DontPanic: true, Ops: []i2ctest.IO{
@@ -112,7 +112,7 @@ func TestSCD4xFaults(t *testing.T) {
 		if err := opened(t, "scd4x", &jack{addr: 0x62, model: m.tx}, Setup{}).Read(make([]float64, 3)); err == nil {
 			t.Error("no CO2 at all: no error")
 		}
-		for _, a := range []float64{-1, 3001, math.NaN(), math.Inf(1)} {
+		for _, a := range []float64{-501, 3001, math.NaN(), math.Inf(1)} {
 			if _, err := openSCD4x(Wiring{I2C: &jack{addr: 0x62, model: m.tx}, Address: 0x62, Setup: Setup{Altitude: a}}); err == nil {
 				t.Errorf("altitude %v: no error", a)
 			}
@@ -183,6 +183,9 @@ func (m *registers) ccs811(w, r []byte) error {
 	switch {
 	case len(w) == 5 && w[0] == 0xFF:
 		m.mem[0x00] = ccs811Valid
+		if m.noFirmware {
+			m.mem[0x00] = 0
+		}
 		return nil
 	case len(w) == 1 && w[0] == 0xF4:
 		m.mem[0x00] |= ccs811Running
@@ -202,10 +205,11 @@ func TestCCS811(t *testing.T) {
 		{name: "a measurement", result: []byte{0x03, 0x20, 0x00, 0x3C, 0x98, 0}, co2: 800},
 		{name: "nothing new", result: []byte{0x03, 0x20, 0x00, 0x3C, 0x90, 0}, co2: math.NaN()},
 		{name: "just started", result: []byte{0, 0, 0, 0, 0x98, 0}, co2: math.NaN()},
-		{name: "heater", result: []byte{0x03, 0x20, 0x00, 0x3C, 0x99, 0x20}, want: "heater has no supply"},
-		{name: "unknown error", result: []byte{0x03, 0x20, 0x00, 0x3C, 0x99, 0x80}, want: "error 0x80"},
+		{name: "heater", result: []byte{0x03, 0x20, 0x00, 0x3C, 0x99, 0x20}, open: ccs811Fails(0x20), want: "heater has no supply"},
+		{name: "unknown error", result: []byte{0x03, 0x20, 0x00, 0x3C, 0x99, 0x80}, open: ccs811Fails(0x80), want: "error 0x80"},
 		{name: "power failed", result: []byte{0, 0, 0, 0, 0x10, 0}, want: errReset.Error()},
-		{name: "no firmware", open: func(m *registers) { m.wrote = nil; m.mem[0x20] = 0x82 }, want: errKind.Error()},
+		{name: "another chip", open: func(m *registers) { m.mem[0x20] = 0x82 }, want: errKind.Error()},
+		{name: "no firmware", open: func(m *registers) { m.noFirmware = true }, want: "no firmware"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -231,6 +235,11 @@ func TestCCS811(t *testing.T) {
 			})
 		})
 	}
+}
+
+// ccs811Fails sets the register that must be read to clear an error (p. 18).
+func ccs811Fails(id byte) func(*registers) {
+	return func(m *registers) { m.mem[0xE0] = id }
 }
 
 // Firmware that is missing or does not start, and a chip without news.

@@ -14,12 +14,12 @@ func ccs811Kind() Kind {
 		Quantities: []Quantity{eco2(29206), tvoc(32768)},
 		Every:      time.Second, Takes: 20 * time.Millisecond,
 		Note: "Stretches the clock, which the controller of Pis before the Pi 5 gets wrong: dtparam=i2c_arm_baudrate=10000, or a bus of dtoverlay=i2c-gpio. Wants 48 hours when new and 20 minutes after each start; its baseline is not kept. A VOC sensor: its CO2 is a guess from them.",
-		Pins: "SDA SCL 3V3 GND, WAKE to GND; ADDR to 3V3 for 0x5B", Datasheet: "ams CCS811, v1-04 (DS000459)",
+		Pins: "SDA SCL 3V3 GND, WAKE to GND; ADDR to 3V3 for 0x5B", Datasheet: "ams CCS811, v1-06 (February 2019)",
 		Identify: isCCS811, Open: openCCS811,
 	}
 }
 
-// isCCS811 compares HW_ID (p. 22).
+// isCCS811 compares HW_ID.
 func isCCS811(bus i2c.Bus, addr uint16) bool { return holds(bus, addr, 0x20, 0xFF, 0x81) }
 
 // ccs811 measures every second by itself. The driver is ours: periph's neither
@@ -30,7 +30,7 @@ type ccs811 struct {
 	missed int // readings one after the other that found nothing
 }
 
-// Bits of STATUS (p. 17).
+// Bits of STATUS (p. 18).
 const (
 	ccs811Error   = 0x01
 	ccs811Ready   = 0x08
@@ -47,7 +47,7 @@ func openCCS811(w Wiring) (Sensor, error) {
 	if err := s.write(0xFF, 0x11, 0xE5, 0x72, 0x8A); err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
 	}
-	time.Sleep(20 * time.Millisecond) // p. 7: 2 ms after a reset, 20 ms after power on
+	time.Sleep(20 * time.Millisecond) // 2 ms after a reset, 20 ms after power on
 	if err := s.status(ccs811Valid, "no firmware in the chip"); err != nil {
 		return nil, err
 	}
@@ -75,13 +75,17 @@ func (s *ccs811) status(bit byte, without string) error {
 // Read has no values until the chip has a new measurement. Five times in a
 // row is an error.
 func (s *ccs811) Read(out []float64) error {
-	r, err := s.read(6, 0x02)
+	r, err := s.read(5, 0x02)
 	if err != nil {
 		return err
 	}
 	switch status := r[4]; {
 	case status&ccs811Error != 0:
-		return ccs811Cause(r[5])
+		// Only this read clears the error; its copy after the result does not (p. 18).
+		if r, err = s.read(1, 0xE0); err != nil {
+			return err
+		}
+		return ccs811Cause(r[0])
 	case status&ccs811Running == 0:
 		return errReset
 	case status&ccs811Ready == 0:
@@ -99,7 +103,7 @@ func (s *ccs811) Read(out []float64) error {
 	return nil
 }
 
-// ccs811Cause says in words what ERROR_ID means (p. 23).
+// ccs811Cause says in words what ERROR_ID means.
 func ccs811Cause(id byte) error {
 	for bit, cause := range [...]string{
 		"a write to a wrong register", "a read of a wrong register", "a wrong mode",

@@ -19,7 +19,7 @@ func hdc302xKind() Kind {
 	}
 }
 
-// isHDC302x compares the manufacturer's identity, with its checksum (8.5.7.13).
+// isHDC302x compares the manufacturer's identity, with its checksum (7.5.7).
 func isHDC302x(bus i2c.Bus, addr uint16) bool {
 	var id uint16
 	r := make([]byte, 3)

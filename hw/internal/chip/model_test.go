@@ -37,6 +37,8 @@ func (b *jack) Tx(addr uint16, w, r []byte) error {
 type registers struct {
 	mem   [256]byte
 	wrote func(register, value byte)
+
+	noFirmware bool // of a CCS811
 }
 
 func (m *registers) tx(w, r []byte) error {

@@ -18,7 +18,7 @@ func scd4xKind() Kind {
 		},
 		Keys:  []string{"altitude"},
 		Every: 5 * time.Second, Takes: 20 * time.Millisecond,
-		Pins: "SDA SCL 3V3 GND", Datasheet: "Sensirion SCD4x, version 1.4",
+		Pins: "SDA SCL 3V3 GND", Datasheet: "Sensirion SCD4x, version 1.3",
 		Identify: isSCD4x, Open: openSCD4x,
 	}
 }
@@ -33,7 +33,8 @@ func isSCD4x(bus i2c.Bus, addr uint16) bool {
 
 // scd4x measures every five seconds by itself. The driver is ours: periph's
 // blocks the bus for up to eleven seconds, measures its patience by the wall
-// clock, which jumps on a Pi, and drops the error of a bus.
+// clock, which jumps on a Pi, drops the error of a bus, and does not wait
+// between a command and its answer, as the chip wants (3.3).
 type scd4x struct {
 	port
 	missed int // readings one after the other that found nothing
@@ -41,10 +42,10 @@ type scd4x struct {
 
 func openSCD4x(w Wiring) (Sensor, error) {
 	s := &scd4x{port: port{bus: w.I2C, addr: w.Address}}
-	if a := w.Altitude; math.IsNaN(a) || a < 0 || a > 3000 {
+	if a := w.Altitude; !(a >= -500 && a <= 3000) { // below the sea is as at the sea
 		return nil, fmt.Errorf("altitude %v m: the chip takes 0 to 3000", a)
 	}
-	_ = s.write(0x36, 0xF6) // wake up; never acknowledged (3.11.3)
+	_ = s.write(0x36, 0xF6) // wake up; never acknowledged (3.10.4)
 	time.Sleep(30 * time.Millisecond)
 	_ = s.write(0x3F, 0x86) // stop; refused where it does not measure
 	time.Sleep(500 * time.Millisecond)

@@ -28,7 +28,7 @@ func mcp9808Model(raw uint16) words16 {
 	return words16{0x05: raw, 0x06: 0x0054, 0x07: 0x0400}
 }
 
-// Table 5-1 (p. 25) and the alert bits, which are no part of the number.
+// The format of the datasheet (5.1.3) and the alert bits, which are no part of the number.
 func TestMCP9808(t *testing.T) {
 	for raw, want := range map[uint16]float64{
 		0x0191: 25.0625, 0xC1A8: 26.5, 0x1E68: -25.5, 0x1FFF: -0.0625, 0x0000: 0, 0x07D0: 125, 0x1D80: -40,
@@ -62,7 +62,7 @@ func TestMCP9808Halt(t *testing.T) {
 	})
 }
 
-// Table 2 of the datasheet (7.3.1), 12 bits.
+// The datasheet's table of temperatures in 12 bits.
 func TestTMP102(t *testing.T) {
 	for raw, want := range map[uint16]float64{
 		0x7FF0: 127.9375, 0x6400: 100, 0x4B00: 75, 0x1900: 25, 0x0040: 0.25, 0x0000: 0, 0xFFC0: -0.25, 0xE700: -25, 0xC900: -55,
@@ -192,7 +192,7 @@ func hdc302xTraffic(answer []byte) []i2ctest.IO {
 	}
 }
 
-// The formulas of 8.3.3: T = -45 + 175 x / 65535, RH = 100 x / 65535.
+// The formulas of 7.3.3: T = -45 + 175 x / 65535, RH = 100 x / 65535.
 func TestHDC302x(t *testing.T) {
 	for _, c := range []struct {
 		t, h             uint16

@@ -18,7 +18,7 @@ func tmp102Kind() Kind {
 	}
 }
 
-// The configuration register (7.5.3): as after power-up, and shut down. 12
+// The configuration register: as after power-up, and shut down. 12
 // bits, since periph's driver reads 13 as if they were 12.
 const (
 	tmp102Config   = 0x01
