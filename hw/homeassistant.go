@@ -17,7 +17,7 @@ import (
 
 // HomeAssistantConfig is [hw.homeassistant].
 type HomeAssistantConfig struct {
-	Enabled bool   `toml:"enabled"` // announce all sensors; else take back what was announced
+	Enabled bool   `toml:"enabled"` // announce all sensors, inputs and actuators; else take back what was announced
 	Prefix  string `toml:"prefix"`  // of the topics that Home Assistant listens to
 }
 
@@ -44,6 +44,7 @@ type announcer struct {
 	opt     Options
 	log     *slog.Logger
 	sensors []announced
+	lines   []discovery.Device // inputs and actuators
 	memory  memory
 	birth   chan struct{} // has one element when Home Assistant wants to hear all
 }
@@ -73,6 +74,7 @@ func newAnnouncer(cfg Config, opt Options, find finder, open opener) *announcer 
 	if !cfg.HomeAssistant.Enabled {
 		return a
 	}
+	a.lines = lineDevices(cfg, opt.Gateway)
 	for _, c := range cfg.Sensor {
 		c = c.withDefaults()
 		k, _ := c.kind(find)
@@ -192,6 +194,9 @@ func (a *announcer) messages() []discovery.Message {
 		if d := a.device(s); len(d.Components) > 0 {
 			all = append(all, discovery.Announce(a.config.Prefix, origin, d))
 		}
+	}
+	for _, d := range a.lines {
+		all = append(all, discovery.Announce(a.config.Prefix, origin, d))
 	}
 	return all
 }
