@@ -15,8 +15,14 @@ func hdc302xKind() Kind {
 		Quantities: []Quantity{temperature(0.01, -40, 125), humidity(0.01)},
 		Every:      time.Second, Takes: 20 * time.Millisecond,
 		Pins: "SDA SCL 3V3 GND; ADDR and ADDR1 to 3V3 for 0x45 to 0x47", Datasheet: "TI SNAS778D",
-		Identify: isHDC302x, Open: openHDC302x,
+		Identify: findHDC302x, Open: openHDC302x,
 	}
+}
+
+// findHDC302x reads the status before anything else, for the sake of other
+// chips, as isSHT3x does.
+func findHDC302x(bus i2c.Bus, addr uint16) bool {
+	return (&port{bus: bus, addr: addr}).status() == nil && isHDC302x(bus, addr)
 }
 
 // isHDC302x compares the manufacturer's identity, with its checksum (7.5.7).

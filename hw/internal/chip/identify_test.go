@@ -28,8 +28,8 @@ func (b *bystander) Tx(_ uint16, w, r []byte) error {
 // the same afterwards. Those of a PCA9685, which can be at 0x40 to 0x7F, are
 // 0x00 to 0x45 and 0xFA to 0xFF (NXP PCA9685, revision 4, table 4).
 func TestIdentifyLeavesOthersAlone(t *testing.T) {
-	for _, k := range ownKinds() {
-		if k.Identify == nil {
+	for _, k := range Kinds() {
+		if k.Identify == nil || k.Name == "sgp30" { // which has no question that writes nothing
 			continue
 		}
 		for name, fill := range map[string]func(i int) byte{

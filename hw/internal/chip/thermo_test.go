@@ -192,6 +192,26 @@ func hdc302xTraffic(answer []byte) []i2ctest.IO {
 	}
 }
 
+func TestHDC302xIdentity(t *testing.T) {
+	status := []i2ctest.IO{{Addr: 0x44, W: []byte{0xF3, 0x2D}}, {Addr: 0x44, R: withCRC(0x8010)}}
+	for _, c := range []struct {
+		name string
+		bus  *i2ctest.Playback
+		want bool
+	}{
+		{"one", recorded(status, hdc302xTraffic(nil)[1:2]), true},
+		{"an SHT3x", recorded(status, []i2ctest.IO{{Addr: 0x44, W: []byte{0x37, 0x81}, R: []byte{0xFF, 0xFF, 0xFF}}}), false},
+		{"another", recorded(status[:1], []i2ctest.IO{{Addr: 0x44, R: []byte{0, 0, 0}}}), false},
+	} {
+		if got := kind(t, "hdc302x").Identify(c.bus, 0x44); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+		if err := c.bus.Close(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // The formulas of 7.3.3: T = -45 + 175 x / 65535, RH = 100 x / 65535.
 func TestHDC302x(t *testing.T) {
 	for _, c := range []struct {
