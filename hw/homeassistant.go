@@ -259,5 +259,9 @@ func (c SensorConfig) stale() int {
 			silence = max(c.AtLeast, c.Every)
 		}
 	}
-	return int(math.Ceil(max(3*silence.Std(), time.Minute).Seconds()))
+	return staleAfter(silence.Std())
+}
+
+func staleAfter(silence time.Duration) int {
+	return int(math.Ceil(max(3*silence, time.Minute).Seconds()))
 }

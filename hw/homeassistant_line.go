@@ -63,7 +63,7 @@ func (c InputConfig) components() []discovery.Component {
 		})}
 	}
 	return []discovery.Component{c.in("state", discovery.Component{
-		Key: "state", Platform: discovery.BinarySensor, Main: true, Class: class, State: c.topicOf(""),
+		Key: "state", Platform: discovery.BinarySensor, Main: true, Class: class, State: c.topicOf(""), Expire: staleAfter(c.AtLeast.Std()),
 	})}
 }
 
@@ -74,6 +74,8 @@ func (c InputConfig) meterComponents(class string) []discovery.Component {
 	r := rates[c.Unit]
 	rate := discovery.Measured("rate", r.class, r.unit, false, min(digits, 3))
 	rate.State = c.topicOf("rate")
+	total.Expire = staleAfter(c.AtLeast.Std())
+	rate.Expire = total.Expire
 	return []discovery.Component{c.in("total", total), c.in("rate", rate)}
 }
 
@@ -97,8 +99,8 @@ func (c ActuatorConfig) component() discovery.Component {
 		part.Platform = discovery.Valve
 	case c.Kind == "dimmer" && c.Payload == "json":
 		part.Platform, part.Most = discovery.Light, 255
-	case c.Kind == "dimmer":
-		part.Platform, part.Unit, part.Most, part.Step = discovery.Number, "%", 100, 1
+	case c.Kind == "dimmer": // in percent
+		part.Platform, part.Most = discovery.Light, 100
 	}
 	return part
 }

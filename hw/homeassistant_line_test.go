@@ -46,7 +46,7 @@ func TestLinesAppearInHomeAssistant(t *testing.T) {
 		seen[d.Name] = v.Components[d.Components[0].Key]
 	}
 	for name, want := range map[string]map[string]any{
-		"contact-jsona":           {"platform": "binary_sensor", "device_class": "opening", "state_topic": "sensors/contact-jsona", "payload_on": "ON", "payload_off": "OFF", "value_template": "{{ value_json['state'] }}"},
+		"contact-jsona":           {"platform": "binary_sensor", "device_class": "opening", "state_topic": "sensors/contact-jsona", "payload_on": "ON", "payload_off": "OFF", "value_template": "{{ value_json['state'] }}", "expire_after": 1800.0},
 		"motion-plaina":           {"device_class": "motion", "value_template": nil},
 		"input-jsona":             {"platform": "binary_sensor", "device_class": nil},
 		"button-jsona":            {"platform": "event", "device_class": "button"},
@@ -56,12 +56,24 @@ func TestLinesAppearInHomeAssistant(t *testing.T) {
 		"relay-json":              {"platform": "switch", "command_topic": "actuators/relay-json/set", "state_topic": "actuators/relay-json/state", "payload_on": "ON"},
 		"valve-plain":             {"platform": "valve", "payload_open": "OPEN", "payload_close": "CLOSED", "state_open": "OPEN", "state_closed": "CLOSED"},
 		"dimmer-json":             {"platform": "light", "schema": "json", "brightness_scale": 255.0},
-		"dimmer-plain":            {"platform": "number", "max": 100.0, "min": 0.0, "unit_of_measurement": "%"},
+		"dimmer-plain":            {"platform": "light", "brightness_scale": 100.0, "brightness_command_topic": "actuators/dimmer-plain/set", "on_command_type": "brightness", "payload_off": "OFF"},
 	} {
 		for key, value := range want {
 			if got := seen[name][key]; got != value {
 				t.Errorf("%s: %s is %v, want %v", name, key, got, value)
 			}
+		}
+	}
+}
+
+// What Home Assistant is told to send is what an actuator obeys.
+func TestActuatorsObeyWhatTheyAnnounce(t *testing.T) {
+	for _, c := range []struct{ kind, sends string }{
+		{"relay", "ON"}, {"relay", "OFF"}, {"valve", "OPEN"}, {"valve", "CLOSED"},
+		{"dimmer", `{"state":"ON","brightness":128}`}, {"dimmer", `{"state":"OFF"}`}, {"dimmer", "OFF"}, {"dimmer", "50"},
+	} {
+		if _, err := parseOrder(c.kind, []byte(c.sends)); err != nil {
+			t.Errorf("%s: %v", c.kind, err)
 		}
 	}
 }
