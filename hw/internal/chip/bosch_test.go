@@ -1,9 +1,12 @@
 package chip
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -211,4 +214,27 @@ func TestBoschIdentify(t *testing.T) {
 func TestBMx280Survives(t *testing.T) {
 	survives(t, "bme280", &jack{addr: 0x76, model: bmxChip(isBME280).tx}, Setup{}, 0)
 	survives(t, "bmp280", &jack{addr: 0x76, model: bmxChip(isBMP280).tx}, Setup{}, 0)
+}
+
+// Halt of periph's driver deadlocks after SenseContinuous, others' leave
+// goroutines behind: nothing here reads continuously, or starts a goroutine.
+func TestNothingReadsContinuously(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, word := range []string{"SenseContinuous(", "ReadContinuous(", "\tgo "} {
+			if bytes.Contains(b, []byte(word)) {
+				t.Errorf("%s: %q", f, word)
+			}
+		}
+	}
 }
