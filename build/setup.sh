@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: packages of Debian, and
-# MQTT.js. Works as root or with sudo.
+# Installs what the tests need and the machine lacks: packages of Debian,
+# MQTT.js, and Debian's arm64 kernel in the user's cache. Works as root or with
+# sudo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm ip:iproute2
-	haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream)
+	haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream
+	qemu-system-aarch64:qemu-system-arm aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu make:make xz:xz-utils)
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for n in "${needs[@]}"; do
@@ -42,3 +44,5 @@ go mod download
 for m in build/*/go.mod; do
 	(cd "$(dirname "$m")" && go mod download)
 done
+
+go run ./build/kernel/fetch

@@ -38,6 +38,7 @@ var rules = []rule{
 	{folder: "hw", ours: []string{"internal"}, theirs: []string{"periph.io/x/conn", "periph.io/x/host", "periph.io/x/devices", "golang.org/x/sys"}},
 	{folder: "internal", tests: []string{"go.etcd.io/bbolt"}},
 	{folder: "build/arch"},
+	{folder: "build/kernel", theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }
 
