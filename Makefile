@@ -31,6 +31,10 @@ test: setup lint cross ## everything that must hold: lint, all tests, cross-buil
 	build/test.sh . -timeout 15m
 	build/test.sh build/lab -timeout 25m
 
+.PHONY: kernel-test
+kernel-test: setup ## sensors and lines on real kernel buses: boots an arm64 kernel in QEMU
+	$(GO) test -count=1 -v -timeout 15m ./build/kernel/...
+
 .PHONY: race
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
