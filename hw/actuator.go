@@ -43,8 +43,10 @@ func newActuator(c ActuatorConfig, w *wired, open lineOpener) *actuator {
 }
 
 // Follow makes h go on where old stops, before old is stopped and h runs: a
-// relay whose configuration is the same stays as it is, and so do its times.
+// relay whose configuration is the same stays as it is, and so do its times;
+// sensors likewise.
 func (h *Hardware) Follow(old *Hardware) {
+	h.followSensors(old)
 	for _, a := range h.actuators {
 		for _, b := range old.actuators {
 			if a.ActuatorConfig == b.ActuatorConfig {

@@ -43,6 +43,12 @@ func (b *board) set(change func()) {
 	change()
 }
 
+// reads is how often a chip was read, even if it still is.
+func (b *board) reads(addr uint16) (n int) {
+	b.set(func() { n = len(b.chips[addr].reads) })
+	return n
+}
+
 var errNoAck = errors.New("i2c: no acknowledge")
 
 // handle is one opened bus.

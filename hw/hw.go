@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidegate/hw/internal/chip"
@@ -34,6 +35,8 @@ type Hardware struct {
 	parts []part
 
 	actuators []*actuator // among parts
+	follows   bool        // another Hardware, which has said nothing at its end
+	followed  atomic.Bool // by another
 }
 
 // part is something of the hardware that runs: a bus with its sensors, a line.
@@ -107,6 +110,9 @@ func (h *Hardware) addSensors(all []SensorConfig, find finder, open opener) {
 // Run reads and drives everything until ctx ends.
 func (h *Hardware) Run(ctx context.Context) error {
 	if len(h.parts) == 0 {
+		if h.follows {
+			h.announce(AvailabilityTopic, string(Offline))
+		}
 		<-ctx.Done()
 		return nil
 	}
@@ -123,7 +129,9 @@ func (h *Hardware) Run(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	h.announce(AvailabilityTopic, string(Offline))
+	if !h.followed.Load() {
+		h.announce(AvailabilityTopic, string(Offline))
+	}
 	return errors.Join(errs...)
 }
 

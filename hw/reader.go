@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"tidegate/hw/internal/bus"
@@ -13,9 +14,11 @@ import (
 // is due first before the others.
 type reader struct {
 	bus      string
-	sensors  []*sensor
 	log      *slog.Logger
 	announce func(topic, payload string)
+
+	mu      sync.Mutex // guards the list; only run changes it
+	sensors []*sensor
 
 	calls   *caller
 	missing string // why the bus cannot be had, as last said in the log
@@ -24,9 +27,12 @@ type reader struct {
 func (r *reader) run(ctx context.Context) error {
 	r.calls = newCaller()
 	defer r.calls.end()
+	r.resume()
 	begin := time.Now()
 	for _, s := range r.sensors {
-		s.begin, s.turn, s.due = begin, begin, begin
+		if s.begin.IsZero() {
+			s.begin, s.turn, s.due = begin, begin, begin
+		}
 	}
 	wait := time.NewTimer(0)
 	defer wait.Stop()
@@ -138,12 +144,18 @@ const halting = 3 * time.Second
 func (r *reader) halt() {
 	ctx, cancel := context.WithTimeout(context.Background(), halting)
 	defer cancel()
+	var ends []*sensor
 	for _, s := range r.sensors {
+		if s.stays.Load() {
+			s.left.Store(true)
+			continue
+		}
+		ends = append(ends, s)
 		if s.state != Offline {
 			r.announce(s.availability(), string(Offline))
 		}
 	}
-	for _, s := range r.sensors {
+	for _, s := range ends {
 		switch {
 		case ctx.Err() != nil:
 			r.log.Warn("sensors are left as they are", "err", errStuck)
@@ -166,7 +178,7 @@ func (s *sensor) count(f func(*SensorStats)) {
 }
 
 func (r *reader) addStats(all *Stats) {
-	for _, s := range r.sensors {
+	for _, s := range r.all() {
 		s.mu.Lock()
 		one := s.stats
 		s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidegate/hw/internal/chip"
@@ -50,6 +51,11 @@ type sensor struct {
 	turn     time.Time // the one to serve next
 	due      time.Time // when to read next: the turn, or a retry
 	lastRead time.Time
+
+	// A reload hands it over.
+	stays  atomic.Bool // the next Hardware wants it as it is
+	left   atomic.Bool // nobody reads it now
+	before *sensor     // the same one, of the last Hardware
 
 	mu    sync.Mutex // guards stats
 	stats SensorStats
