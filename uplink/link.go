@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
@@ -413,7 +414,11 @@ func (l *link) end(c *client, why error) error {
 // sent was read, for a node that leaves in good order acknowledges, says why,
 // and closes.
 func (l *link) hear(c *client, why error) error {
-	t := time.NewTimer(hearWithin)
+	within := hearWithin
+	if errors.Is(why, syscall.EPIPE) || errors.Is(why, syscall.ECONNRESET) {
+		within = readOutWithin
+	}
+	t := time.NewTimer(within)
 	defer t.Stop()
 	select {
 	case <-c.Done():
@@ -422,7 +427,10 @@ func (l *link) hear(c *client, why error) error {
 	return l.end(c, why)
 }
 
-const hearWithin = 250 * time.Millisecond
+const (
+	hearWithin    = 250 * time.Millisecond
+	readOutWithin = 5 * time.Second // the connection is over: the reader comes to its end by itself
+)
 
 // farewell sends DISCONNECT 0x00 and closes.
 func (l *link) farewell(c *client) {
