@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/internal/rawio"
 )
 
 // readSize is what one read from a connection takes at most, in bytes.
@@ -162,7 +164,7 @@ func (f *frames) readOnce(fd uintptr) bool {
 		f.buf = f.pool[:]
 	}
 	for {
-		n, err := read(fd, f.buf[f.w:])
+		n, err := rawio.Read(fd, f.buf[f.w:])
 		switch err {
 		case 0:
 			f.n = n

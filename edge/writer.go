@@ -4,6 +4,8 @@ import (
 	"errors"
 	"syscall"
 	"time"
+
+	"tidegate/internal/rawio"
 )
 
 var errWriteTimeout = errors.New("the client takes nothing")
@@ -85,7 +87,7 @@ func (c *conn) pushWrite(fd uintptr) bool { return c.writeOnce(fd) }
 
 func (c *conn) writeOnce(fd uintptr) bool {
 	for {
-		n, err := write(fd, c.wbuf.b[c.woff:])
+		n, err := rawio.Write(fd, c.wbuf.b[c.woff:])
 		switch err {
 		case 0:
 			c.woff += n
