@@ -62,7 +62,12 @@ func (s *settings) tcp(ctx context.Context, host string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.meter.over(nc), nil
+	sock, err := newSocket(nc.(*net.TCPConn))
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return s.meter.over(sock), nil
 }
 
 // secure speaks TLS over nc with a node whose certificate must be for name. It

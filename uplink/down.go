@@ -359,10 +359,11 @@ func (d *downward) message(p inbound) (*Message, error) {
 }
 
 // idle sends the acknowledgements that are ready and ends the edge's batch.
-func (d *downward) idle() {
+func (d *downward) idle() (awaited int) {
 	if d.dirty {
 		d.dirty = false
 		d.link.up.settledNow()
 	}
 	d.box.Load().rest()
+	return 0
 }

@@ -25,7 +25,7 @@ func (stream) SetWriteDeadline(time.Time) error { return nil }
 type sink struct{}
 
 func (sink) puback(uint16, byte) error { return nil }
-func (sink) idle()                     {}
+func (sink) idle() int                 { return 0 }
 func (sink) publish(first byte, body []byte) error {
 	p, err := parsePublish(first, body)
 	if err == nil {

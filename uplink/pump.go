@@ -291,24 +291,25 @@ func (u *upward) publish(byte, []byte) error {
 }
 
 // idle ends a batch of PUBACKs.
-func (u *upward) idle() {
+func (u *upward) idle() (awaited int) {
+	awaited = u.win.waiting()
 	if !u.settled {
-		return
+		return awaited
 	}
 	u.settled = false
 	u.shareTrip()
 	u.link.up.settledNow()
 	if u.held.news.Load() {
 		u.link.notify()
-		return
+		return awaited
 	}
-	count := u.win.waiting()
 	if !u.wantRoom.Load() && !u.draining.Load() {
-		return
+		return awaited
 	}
-	if room, _ := u.win.room(); room > 0 || count == 0 {
+	if room, _ := u.win.room(); room > 0 || awaited == 0 {
 		u.link.notify()
 	}
+	return awaited
 }
 
 // shareTrip shows the reader's round trip to health.

@@ -44,9 +44,9 @@ func (b *both) begin(w *wire, l limits) {
 	b.down.begin(w, l)
 }
 
-func (b *both) idle() {
-	b.up.idle()
+func (b *both) idle() (awaited int) {
 	b.down.idle()
+	return b.up.idle()
 }
 
 // serve lets each direction work in a goroutine of its own, so that neither

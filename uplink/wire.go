@@ -18,7 +18,7 @@ import (
 type plane interface {
 	puback(id uint16, reason byte) error
 	publish(first byte, body []byte) error // body is valid during the call
-	idle()                                 // what was received is dealt with; the reader is about to wait
+	idle() (awaited int)                   // what was received is dealt with, the reader is about to wait; PUBACKs to come
 }
 
 // wire is a connection shared by paho, which sees the control packets, and a
@@ -45,6 +45,8 @@ type wire struct {
 	begun atomic.Int64 // when that packet did, on the clock; 0: there is none
 	size  atomic.Int64 // of that packet, in bytes; what is known of it
 
+	socket *socket // below TLS and the like; nil: this is no network
+
 	base time.Time
 	mu   sync.Mutex // guards out and writes
 	out  []byte
@@ -59,7 +61,11 @@ type wire struct {
 const mostControl = 192 << 10
 
 func newWire(c net.Conn, p plane, limit int) *wire {
-	return &wire{Conn: c, plane: p, max: limit, in: make([]byte, 4096), base: time.Now()}
+	w := &wire{Conn: c, plane: p, max: limit, in: make([]byte, 4096), socket: below(c), base: time.Now()}
+	if w.socket != nil {
+		w.socket.rest = w.rest
+	}
+	return w
 }
 
 // clock is the time since the connection was made, in nanoseconds.
@@ -162,10 +168,19 @@ func (c *wire) message(first byte, body []byte) error {
 	return c.plane.puback(uint16(body[0])<<8|uint16(body[1]), reason)
 }
 
+// rest is called before the reader may wait. It returns how many PUBACKs are
+// to come.
+func (c *wire) rest() (awaited int) {
+	if !c.open.Load() {
+		return 0
+	}
+	return c.plane.idle()
+}
+
 // fill waits for more bytes.
 func (c *wire) fill() error {
-	if c.open.Load() {
-		c.plane.idle()
+	if c.socket == nil {
+		c.rest()
 	}
 	switch {
 	case c.r == c.w:
@@ -259,7 +274,7 @@ type progress struct {
 
 // progress returns zeros when the kernel does not say.
 func (c *wire) progress() (p progress) {
-	c.socket(func(fd uintptr) {
+	c.kernel(func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil {
 			return
@@ -271,11 +286,11 @@ func (c *wire) progress() (p progress) {
 	return p
 }
 
-// below returns the TCP connection under TLS, a WebSocket and the like.
-func below(c net.Conn) *net.TCPConn {
+// below returns the socket under TLS, a WebSocket and the like.
+func below(c net.Conn) *socket {
 	for {
 		switch n := c.(type) {
-		case *net.TCPConn:
+		case *socket:
 			return n
 		case interface{ NetConn() net.Conn }:
 			c = n.NetConn()
@@ -291,17 +306,13 @@ const ackEvery = 3 * time.Millisecond // while nothing is sent and PUBACKs are a
 // something to send along, and a broker without TCP_NODELAY, which Mosquitto is
 // by default, waits for that before it sends the rest of its PUBACKs.
 func (c *wire) ackNow() {
-	c.socket(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
+	c.kernel(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
 }
 
-// socket calls do with the connection's descriptor, if it has one.
-func (c *wire) socket(do func(fd uintptr)) {
-	t := below(c.Conn)
-	if t == nil {
-		return
-	}
-	if raw, err := t.SyscallConn(); err == nil {
-		raw.Control(do)
+// kernel calls do with the socket's descriptor, if there is one.
+func (c *wire) kernel(do func(fd uintptr)) {
+	if c.socket != nil {
+		c.socket.raw.Control(do)
 	}
 }
 
