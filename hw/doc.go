@@ -31,7 +31,11 @@
 // so comes back by itself when it is plugged in again. A call that does not
 // return is left behind with its goroutine: one at most per sensor, which is
 // not touched before the call came back. The other sensors of the bus go on
-// with handles of their own, as far as the kernel lets them.
+// with handles of their own, as far as the kernel lets them. A stop takes a
+// bus five seconds at most.
+//
+// A reload (Follow) hands over the sensors whose configuration is the same, with
+// their chips open and on their grid.
 //
 // # Inputs, meters, actuators
 //
