@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"tidegate/build/lab/gateway"
 	"tidegate/build/lab/proc"
@@ -49,10 +50,18 @@ const (
 	coarse = 100.0
 )
 
+// patience is for all failovers: a cluster on a busy machine takes a second for
+// each. What there was until then is judged, if it is enough.
+const patience = 10 * time.Minute
+
 func (t *take) cutOften(ctx context.Context, times int) error {
 	var g growth
 	every := max(times/50, 1)
 	for i := range times {
+		if i >= enough && time.Since(t.began) > patience {
+			t.note("%d failovers in %v", i, patience)
+			break
+		}
 		if err := t.cutOnce(ctx, i); err != nil {
 			return fmt.Errorf("failover %d: %w", i+1, err)
 		}

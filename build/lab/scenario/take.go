@@ -85,7 +85,7 @@ func (s *Stage) Play(ctx context.Context, sc Scenario, kill bool) Row {
 			return t.row
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 25*time.Minute)
 	defer cancel()
 	if err := t.play(ctx); err != nil {
 		t.broken("%v", err)
