@@ -42,21 +42,6 @@ func newActuator(c ActuatorConfig, w *wired, open lineOpener) *actuator {
 	return &actuator{ActuatorConfig: c, wired: w, open: open, commands: make(chan *Message, mostCommands)}
 }
 
-// Follow makes h go on where old stops, before old is stopped and h runs: a
-// relay whose configuration is the same stays as it is, and so do its times;
-// sensors likewise.
-func (h *Hardware) Follow(old *Hardware) {
-	h.followSensors(old)
-	for _, a := range h.actuators {
-		for _, b := range old.actuators {
-			if a.ActuatorConfig == b.ActuatorConfig {
-				a.from = make(chan estate, 1)
-				b.heir = a.from
-			}
-		}
-	}
-}
-
 // inherit takes over what the one before has left.
 func (a *actuator) inherit(now time.Time) {
 	select {

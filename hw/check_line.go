@@ -22,6 +22,13 @@ func (c Config) checkLines(names, topics taken) problems {
 	all.bad(len(c.Actuator) > mostSensors, "actuator", len(c.Actuator), fmt.Sprintf("at most %d", mostSensors), "")
 	lines := taken{}
 	const wired = "two things cannot be on one line"
+	for i, s := range c.Sensor {
+		section := fmt.Sprintf("sensor[%d]", i)
+		all.twice(lines, section, "clock", line.Canonical(s.Clock), wired)
+		if s.Data != s.Clock { // which is told already
+			all.twice(lines, section, "data", line.Canonical(s.Data), wired)
+		}
+	}
 	for i, in := range c.Input {
 		section := fmt.Sprintf("input[%d]", i)
 		found := in.check()

@@ -34,9 +34,8 @@ type Hardware struct {
 	opt   Options
 	parts []part
 
-	actuators []*actuator // among parts
-	follows   bool        // another Hardware, which has said nothing at its end
-	followed  atomic.Bool // by another
+	follows  bool        // another Hardware, which has said nothing at its end
+	followed atomic.Bool // by another
 }
 
 // part is something of the hardware that runs: a bus with its sensors, a line.

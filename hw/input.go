@@ -14,6 +14,32 @@ type input struct {
 	InputConfig
 	*wired
 	open lineOpener
+	from chan *line.Input // of the one before a reload; nil: nobody
+	heir chan *line.Input // to the one after it; nil: nobody
+}
+
+// opened is the line that the one before has left, or a new one.
+func (in *input) opened() (*line.Input, error) {
+	select {
+	case l := <-in.from:
+		in.goesOn()
+		return l, nil
+	default:
+	}
+	l, err := in.open.input(in.InputConfig)
+	if err == nil {
+		in.online()
+	}
+	return l, err
+}
+
+// leave closes the line, or hands it on when it is well.
+func (in *input) leave(ctx context.Context, l *line.Input) error {
+	if in.stays.Load() && ctx.Err() != nil {
+		in.heir <- l
+		return nil
+	}
+	return l.Close()
 }
 
 func (in *input) run(ctx context.Context) error {
@@ -29,12 +55,11 @@ func (in *input) addStats(all *Stats) { all.Input = append(all.Input, in.snapsho
 // after at-least of silence, when it is also read again: whatever became of an
 // edge, the state is right then.
 func (in *input) states(ctx context.Context) (err error) {
-	l, err := in.open.input(in.InputConfig)
+	l, err := in.opened()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	in.online()
+	defer func() { err = errors.Join(err, in.leave(ctx, l)) }()
 	for {
 		in.sendState(l.State())
 		changed, _, err := l.Wait(ctx, in.AtLeast.Std())
@@ -71,12 +96,11 @@ func onOff(on bool) string {
 // clicks publishes what somebody does with a button. These are events: nobody
 // who comes later shall see them.
 func (in *input) clicks(ctx context.Context) (err error) {
-	l, err := in.open.input(in.InputConfig)
+	l, err := in.opened()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	in.online()
+	defer func() { err = errors.Join(err, in.leave(ctx, l)) }()
 	c := line.Clicks{Long: in.Long.Std(), Double: in.Double.Std()}
 	for {
 		wait := time.Hour

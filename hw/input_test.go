@@ -271,3 +271,56 @@ func TestCountThatCannotBeSaved(t *testing.T) {
 		}
 	})
 }
+
+// A reload of the rest of the configuration neither misses a pulse nor says
+// that anything was away.
+func TestInputsOutliveAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, dir := newBench(), t.TempDir()
+		cfg := water()
+		cfg.Input = append(cfg.Input, InputConfig{Kind: "contact", Name: "door", Line: "GPIO17"}, InputConfig{Kind: "contact", Name: "changes", Line: "GPIO18"})
+		old := newWorksIn(t, b, cfg, dir)
+		stop := old.start(t)
+		old.pulse(100)
+
+		next := cfg
+		next.Input = slices.Clone(cfg.Input)
+		next.Input[2].AtLeast = every(time.Hour)
+		w := newWorksIn(t, b, next, dir)
+		w.Follow(old.Hardware)
+		stop()
+		w.pulse(100) // while nobody runs
+		w.wire("GPIO17").set(true)
+		stop = w.start(t)
+		w.pulse(100)
+		time.Sleep(2 * time.Minute)
+		if got := w.said("sensors/main"); len(got) == 0 || !strings.Contains(got[len(got)-1], `"total":103.00`) {
+			t.Errorf("meter: got %q", got)
+		}
+		if got := w.said("sensors/door"); !slices.Equal(got, []string{`{"state":"OFF"}`, `{"state":"ON"}`}) {
+			t.Errorf("door: got %q", got)
+		}
+		for name, want := range map[string]int{"main": 0, "door": 0, "changes": 1} {
+			topic := "sensors/" + name + "/availability"
+			if was, is := old.said(topic), w.said(topic); len(was) != 1+want || len(is) != want {
+				t.Errorf("%s: got %q, then %q", name, was, is)
+			}
+		}
+		if got := b.wire("GPIO22").open; got != 1 {
+			t.Errorf("the meter's line is open %d times", got)
+		}
+		stop()
+		for _, name := range []string{"GPIO22", "GPIO17", "GPIO18"} {
+			if got := b.wire(name).open; got != 0 {
+				t.Errorf("%s stays open", name)
+			}
+		}
+		again := newWorksIn(t, newBench(), cfg, dir)
+		stop = again.start(t)
+		time.Sleep(time.Second)
+		stop()
+		if got := again.said("sensors/main"); len(got) != 1 || !strings.Contains(got[0], `"total":103.00`) {
+			t.Errorf("saved: got %q", got)
+		}
+	})
+}

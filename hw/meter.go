@@ -15,15 +15,24 @@ type meter struct {
 	InputConfig
 	*wired
 	open   lineOpener
-	store  *line.Store // nil: the count is in memory only
-	meter  *line.Meter
 	budget line.Budget
+	from   chan reckoning // of the one before a reload; nil: nobody
+	heir   chan reckoning // to the one after it; nil: nobody
 
-	next      time.Time // message
-	sent      float64   // total and rate of the last message
-	sentRate  float64
-	sentAt    time.Time // zero when there was none since the line was opened
+	reckoning
 	saveFails bool
+}
+
+// reckoning is what a meter leaves to one with the same configuration.
+type reckoning struct {
+	line  *line.Pulses // nil while it is not there
+	store *line.Store  // nil: the count is in memory only
+	meter *line.Meter
+
+	next     time.Time // message
+	sent     float64   // total and rate of the last message
+	sentRate float64
+	sentAt   time.Time // zero when there was none since the line was opened
 }
 
 // countersDir is the folder of the meters' files in the gateway's directory.
@@ -41,9 +50,20 @@ func (m *meter) addStats(all *Stats) { all.Input = append(all.Input, m.snapshot(
 
 // run counts, and saves when it ends.
 func (m *meter) run(ctx context.Context) error {
-	m.load()
+	select {
+	case m.reckoning = <-m.from:
+	default:
+		m.load()
+	}
 	err := m.keep(ctx, m.pulses)
+	if m.stays.Load() {
+		m.heir <- m.reckoning
+		return err
+	}
 	m.save(time.Now())
+	if m.line != nil { // left by the one before, and never used
+		err = errors.Join(err, m.line.Close())
+	}
 	return err
 }
 
@@ -74,13 +94,15 @@ func (m *meter) load() {
 
 // pulses counts until the line fails or ctx ends.
 func (m *meter) pulses(ctx context.Context) (err error) {
-	l, err := m.open.pulses(m.InputConfig)
-	if err != nil {
+	if err := m.reopen(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	m.online()
-	m.sentAt, m.next = time.Time{}, time.Now()
+	defer func() {
+		if ctx.Err() == nil || !m.stays.Load() {
+			err = errors.Join(err, m.line.Close())
+			m.line = nil
+		}
+	}()
 	for {
 		now := time.Now()
 		if !now.Before(m.next) {
@@ -89,7 +111,7 @@ func (m *meter) pulses(ctx context.Context) (err error) {
 		if m.meter.SaveDue(m.budget, now) {
 			m.save(now)
 		}
-		n, late, err := l.Wait(ctx, time.Until(m.next))
+		n, late, err := m.line.Wait(ctx, time.Until(m.next))
 		m.meter.Add(n)
 		if n > 0 {
 			m.count(func(s *LineStats) { s.Changes, s.Late = s.Changes+int64(n), s.Late+int64(late) })
@@ -98,6 +120,22 @@ func (m *meter) pulses(ctx context.Context) (err error) {
 			return err
 		}
 	}
+}
+
+// reopen opens the line, unless the one before has left it: what came meanwhile
+// is in there.
+func (m *meter) reopen() error {
+	if m.line != nil {
+		m.goesOn()
+		return nil
+	}
+	l, err := m.open.pulses(m.InputConfig)
+	if err != nil {
+		return err
+	}
+	m.line, m.sentAt, m.next = l, time.Time{}, time.Now()
+	m.online()
+	return nil
 }
 
 // report publishes the reading when it or the rate has changed, or after

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidegate/hw/internal/line"
@@ -61,7 +62,6 @@ func (h *Hardware) addLines(cfg Config, open lineOpener) {
 	if len(all) > 0 && h.opt.Watch != nil {
 		h.parts = append(h.parts, newHearing(all, h.opt))
 	}
-	h.actuators = all
 }
 
 func (h *Hardware) newWired(name, kind, place, availability string) *wired {
@@ -79,7 +79,8 @@ type wired struct {
 	announce func(topic, word string)
 	presence string // topic of "online" and "offline"
 	log      *slog.Logger
-	failures int // to open the line, in a row
+	failures int         // to open the line, in a row
+	stays    atomic.Bool // after a reload: an heir goes on with the line
 
 	mu    sync.Mutex // guards stats
 	stats LineStats
@@ -100,10 +101,15 @@ func (w *wired) snapshot() LineStats {
 
 // online says once that the line is there.
 func (w *wired) online() {
-	w.failures = 0
-	w.count(func(s *LineStats) { s.State, s.Cause = Online, "" })
+	w.goesOn()
 	w.announce(w.presence, string(Online))
 	w.log.Info("line is online")
+}
+
+// goesOn notes that the line is there, as it was before a reload.
+func (w *wired) goesOn() {
+	w.failures = 0
+	w.count(func(s *LineStats) { s.State, s.Cause = Online, "" })
 }
 
 // offline says once that it is not, and returns how long to wait before it is
@@ -137,7 +143,9 @@ func (w *wired) keep(ctx context.Context, use func(context.Context) error) error
 	for {
 		select {
 		case <-ctx.Done():
-			w.gone()
+			if !w.stays.Load() {
+				w.gone()
+			}
 			return nil
 		case <-wait.C:
 		}
