@@ -1,6 +1,7 @@
 package hw
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -19,7 +20,7 @@ func (c SensorConfig) check(find finder) []conf.Problem {
 	var all problems
 	k, known := c.kind(find)
 	if !known {
-		all.bad(true, "kind", c.Kind, "a kind of sensor", kindHint(c.Kind))
+		all.bad(true, "kind", c.Kind, "a kind of sensor", cmp.Or(otherSection(c.Kind, "sensor"), kindHint(c.Kind)))
 		return all
 	}
 	all.bad(!validName(c.Name), "name", c.Name, "1 to 32 letters, digits, - or _", "it names the sensor in the log and in its default topic")
@@ -34,6 +35,23 @@ func (c SensorConfig) check(find finder) []conf.Problem {
 		c.refuseWave(&all)
 	}
 	return all
+}
+
+// otherSection says where a kind belongs that is not one of section.
+func otherSection(kind, section string) string {
+	at := ""
+	switch _, isSensor := chip.Find(kind); {
+	case isSensor || kind == simulatedKind:
+		at = "sensor"
+	case slices.Contains(actuatorKinds, kind):
+		at = "actuator"
+	case slices.Contains(sortedKeys(inputKinds), kind):
+		at = "input"
+	}
+	if at == "" || at == section {
+		return ""
+	}
+	return "that is for [[hw." + at + "]]"
 }
 
 // kindHint names the kinds that begin most like name.

@@ -73,7 +73,7 @@ func (c ActuatorConfig) rules() line.Rules {
 // check judges an actuator as it was written.
 func (c ActuatorConfig) check() problems {
 	var all problems
-	all.bad(!slices.Contains(actuatorKinds, c.Kind), "kind", c.Kind, oneOf(actuatorKinds), "")
+	all.bad(!slices.Contains(actuatorKinds, c.Kind), "kind", c.Kind, oneOf(actuatorKinds), otherSection(c.Kind, "actuator"))
 	all.bad(!validName(c.Name), "name", c.Name, nameRule, "it names the actuator in the log and in its default topic")
 	if c.Kind == "dimmer" {
 		err := line.CheckPWMName(c.PWM)

@@ -117,7 +117,7 @@ func (c InputConfig) availability() string {
 func (c InputConfig) check() problems {
 	var all problems
 	k, known := inputKinds[c.Kind]
-	all.bad(!known, "kind", c.Kind, oneOf(sortedKeys(inputKinds)), "")
+	all.bad(!known, "kind", c.Kind, oneOf(sortedKeys(inputKinds)), otherSection(c.Kind, "input"))
 	all.bad(!validName(c.Name), "name", c.Name, nameRule, "it names the input in the log and in its default topic")
 	all.line("line", c.Line)
 	if !known {

@@ -123,7 +123,7 @@ func (r *reader) change(s *sensor, to State, cause error) {
 	s.count(func(st *SensorStats) { st.State, st.Cause = to, "" })
 	r.announce(s.availability(), string(to))
 	if to == Online {
-		r.log.Info("sensor is online", "sensor", s.Name, "kind", s.Kind, "topic", s.Topic)
+		r.log.Info("sensor is online", "sensor", s.Name, "kind", s.Kind)
 		return
 	}
 	var missing *bus.Error
