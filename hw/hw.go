@@ -17,6 +17,7 @@ type Options struct {
 	Version string // of the gateway
 	Log     *slog.Logger
 	Dir     string                   // where the gateway keeps its state
+	Spend   func(bytes int64)        // is told what the card is given; may be nil
 	Submit  func(*Message)           // takes a reading like the PUBLISH of a device; called from several goroutines
 	Clock   func() (time.Time, bool) // the time of day, and whether anybody knows it; nil: the kernel's word
 	// Watch calls f with every message whose topic one of the filters matches,

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tidegate/hw/internal/line"
 	"tidegate/internal/conf"
 )
 
@@ -147,6 +148,10 @@ func TestMeterCountsAndOutlivesRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		w := newWorksIn(t, newBench(), water(), dir)
+		var spent int64
+		for _, p := range w.parts {
+			p.(*meter).opt.Spend = func(bytes int64) { spent += bytes }
+		}
 		stop := w.start(t)
 		w.pulse(10_000) // 50 s
 		time.Sleep(75 * time.Second)
@@ -155,6 +160,9 @@ func TestMeterCountsAndOutlivesRestarts(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		stop()
+		if want := int64(2 * line.SaveCost); spent != want {
+			t.Errorf("a start and a stop gave the card %d bytes, want %d", spent, want)
+		}
 
 		again := newWorksIn(t, newBench(), water(func(c *InputConfig) { c.Payload = "plain" }), dir)
 		stop = again.start(t)

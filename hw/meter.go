@@ -167,6 +167,9 @@ func (m *meter) save(now time.Time) {
 		return
 	}
 	err := m.meter.Save(m.store, now)
+	if m.opt.Spend != nil {
+		m.opt.Spend(line.SaveCost)
+	}
 	if err != nil {
 		m.count(func(s *LineStats) { s.Errors++ })
 	}
