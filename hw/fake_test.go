@@ -30,8 +30,8 @@ type fakeChip struct {
 	fails  error            // of Read
 	opens  error            // of Open
 	hangs  chan struct{}    // Read returns when it is closed
-	panics bool
-	takes  time.Duration // of Read
+	panics bool             // Read and Halt
+	takes  time.Duration    // of Read
 	opened int
 	reads  []time.Time
 	halted int
@@ -102,7 +102,12 @@ func (o *opened) Read(out []float64) error {
 }
 
 func (o *opened) Halt() error {
-	o.b.set(func() { o.c.halted++ })
+	o.b.mu.Lock()
+	defer o.b.mu.Unlock()
+	o.c.halted++
+	if o.c.panics {
+		panic("nil map")
+	}
 	return nil
 }
 

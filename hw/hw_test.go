@@ -96,8 +96,8 @@ func TestSimulatedThermometerPublishesItsWave(t *testing.T) {
 				t.Errorf("reading %d: got %s on %s at QoS %d, want %v °C, simulated, QoS 1", i, m.Payload, m.Topic, m.QoS, want[i])
 			}
 		}
-		if !strings.Contains(log.String(), "simulated") {
-			t.Errorf("the log does not say simulated: %s", &log)
+		if !strings.Contains(log.String(), "sensor=living kind=simulated") {
+			t.Errorf("the log does not say what is read: %s", &log)
 		}
 		if got := h.Stats(); got.Sensors != 1 || got.Readings != 5 || got.Errors != 0 || got.Sensor[0].State != Online {
 			t.Errorf("stats: got %+v", got)

@@ -132,6 +132,58 @@ func TestLeastTimeBetweenReadingsAndWarmUp(t *testing.T) {
 	})
 }
 
+// A sensor that warms up does so again after an absence, and once each time.
+func TestWarmUpAfterAnAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeChip{}
+		b := &board{chips: map[uint16]*fakeChip{0x76: c}}
+		gas := thermo("gas", 0x76, 10*time.Second)
+		gas.Kind = "gas"
+		h := newHouse(t, b, Options{}, gas)
+		h.runFor(t, 5*time.Minute,
+			after(35*time.Second, func() { b.set(func() { c.fails = errNoAck }) }),
+			after(6*time.Second, func() { b.set(func() { c.fails = nil }) }), // two tries failed
+			after(24*time.Second, func() {
+				if got := h.payloads("sensors/gas/availability"); len(got) != 1 {
+					t.Errorf("pulled for a moment: got %v, want it to stay online", got)
+				}
+				b.set(func() { c.fails = errNoAck })
+			}),
+			after(60*time.Second, func() {
+				if got := h.state(0); !strings.HasPrefix(got, "offline") {
+					t.Errorf("pulled: got %q", got)
+				}
+				b.set(func() { c.fails, c.opened, c.reads = nil, 0, nil })
+			}),
+			after(90*time.Second, func() {
+				if got := h.state(0); got != "online " || c.opened != 1 {
+					t.Errorf("plugged: got %q, opened %d times, want online, once", got, c.opened)
+				}
+			}))
+	})
+}
+
+// A sensor read as often as it can be, behind others that hold it up, keeps to
+// its grid.
+func TestLeastIntervalDoesNotDrift(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{chips: map[uint16]*fakeChip{0x76: {}, 0x77: {takes: 90 * time.Millisecond}, 0x10: {takes: 170 * time.Millisecond}}}
+		c := thermo("slow", 0x76, 5*time.Second)
+		c.Kind = "slow"
+		h := newHouse(t, b, Options{}, thermo("a", 0x77, 700*time.Millisecond), thermo("b", 0x10, 1100*time.Millisecond), c)
+		h.runFor(t, 2*time.Hour+time.Second)
+		reads := b.chips[0x76].reads
+		if want := 2*3600/5 + 1; len(reads) != want {
+			t.Errorf("got %d readings, want %d", len(reads), want)
+		}
+		for i, at := range reads[1:] {
+			if gap := at.Sub(reads[i]); gap < 4750*time.Millisecond {
+				t.Fatalf("reading %d after %v, want 5 s less a twentieth at least", i+1, gap)
+			}
+		}
+	})
+}
+
 // Every way of failing: the others go on, the failed one says why and comes
 // back by itself.
 func TestSensorGoesAndComesBack(t *testing.T) {

@@ -43,8 +43,9 @@ type sensor struct {
 	behind   *lane       // where a call of this sensor is stuck; nil
 	raw      []float64
 	average  []float64
-	discard  int // readings still to be thrown away
-	failures int // in a row
+	discard  int  // readings still to be thrown away
+	failures int  // in a row
+	anew     bool // the chip is opened anew before the next reading
 
 	state    State
 	begin    time.Time // of the grid of turns
@@ -95,14 +96,12 @@ func (s *sensor) openChip() error {
 	if err != nil {
 		return err
 	}
+	s.wire = wire
 	c, err := s.of.Open(w)
 	if err != nil {
-		if wire != nil {
-			err = errors.Join(err, wire.Close())
-		}
-		return fmt.Errorf("open the chip: %w", err)
+		return errors.Join(fmt.Errorf("open the chip: %w", err), s.closeWire())
 	}
-	s.chip, s.wire, s.discard = c, wire, s.of.Discard
+	s.chip, s.discard = c, s.of.Discard
 	return nil
 }
 
@@ -126,17 +125,24 @@ func (s *sensor) inRange() error {
 	return nil
 }
 
-// closeChip leaves nothing open, whatever fails.
-func (s *sensor) closeChip() error {
-	var errs [2]error
-	if s.chip != nil {
-		errs[0] = s.chip.Halt()
+// closeChip leaves nothing open, whatever fails, even if a driver panics.
+func (s *sensor) closeChip() (err error) {
+	defer func() { err = errors.Join(err, s.closeWire()) }()
+	c := s.chip
+	s.chip = nil
+	if c == nil {
+		return nil
 	}
-	if s.wire != nil {
-		errs[1] = s.wire.Close()
+	return c.Halt()
+}
+
+func (s *sensor) closeWire() error {
+	w := s.wire
+	s.wire = nil
+	if w == nil {
+		return nil
 	}
-	s.chip, s.wire = nil, nil
-	return errors.Join(errs[:]...)
+	return w.Close()
 }
 
 // attempt takes one reading, with whatever must come before it.
@@ -147,18 +153,21 @@ func (s *sensor) attempt(ctx context.Context, calls *caller) error {
 		}
 		s.behind = nil
 	}
-	if s.chip != nil && (s.state == Offline || s.failures == mostFailures-1) {
+	if s.anew {
 		// It may have been pulled and have lost its settings. What it says to
 		// a halt is of no use.
 		if err := s.through(ctx, calls, s.halt); s.behind != nil {
 			return err
 		}
+		s.anew = false
 	}
 	if s.chip == nil {
 		if err := s.through(ctx, calls, s.reopen); err != nil {
+			s.anew = true // a panic may have left something open
 			return err
 		}
 	}
+	s.lastRead = time.Now()
 	return s.through(ctx, calls, s.read)
 }
 
@@ -168,14 +177,17 @@ func (s *sensor) through(ctx context.Context, calls *caller, f func() error) (er
 	return err
 }
 
-// served moves the turn along its grid: to the first one that is not more than
-// a step behind now. A slow bus leaves turns out; it does not shift them.
-func (s *sensor) served(now time.Time) {
+// served returns the turn that the last reading was for, the newest of the grid
+// when it began, and the next one. What came too late for its turn leaves that
+// out; it does not shift the grid.
+func (s *sensor) served() (turn, next time.Time) {
 	every := s.every()
-	s.turn = s.turn.Add(every)
-	if behind := now.Sub(s.turn); behind > 0 {
-		s.turn = s.turn.Add(behind / every * every)
+	if late := s.lastRead.Sub(s.turn); late > 0 {
+		s.turn = s.turn.Add(late / every * every)
 	}
+	turn = s.turn
+	s.turn = turn.Add(every)
+	return turn, s.turn
 }
 
 // publish gives the reading of a turn to the report, or adds it to the average
