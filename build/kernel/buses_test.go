@@ -42,13 +42,14 @@ func configuration(bus string) string {
 			fmt.Fprintf(&b, "device = %q\n", s.device)
 		}
 	}
-	return b.String()
+	return b.String() + lineConfiguration
 }
 
 // home is a machine on which the gateway runs.
 type home struct {
 	*Machine
-	bus string // number of the adapter's
+	bus   string // number of the adapter's
+	lines string // folder of the simulated GPIO chip in sysfs
 }
 
 func TestRealBuses(t *testing.T) {
@@ -65,7 +66,9 @@ func TestRealBuses(t *testing.T) {
 	do(t, h.Machine, "plug", bridge, "ds2482")
 	do(t, h.Machine, "load", "ds2482", "w1_therm")
 	h.bus = h.adapter(t)
+	h.header(t)
 	do(t, h.Machine, "make", "/etc/tidegate.toml", configuration(h.bus))
+	do(t, h.Machine, "mkdir", "/tmp/data")
 	h.start(t)
 	for _, test := range []struct {
 		name string
@@ -75,6 +78,11 @@ func TestRealBuses(t *testing.T) {
 		{"a chip pulled and plugged in", testChipPulled},
 		{"a chip that hangs", testChipHangs},
 		{"the bus pulled and plugged in", testBusPulled},
+		{"a contact", testContact},
+		{"a relay", testRelay},
+		{"a meter at 200 Hz", testMeter},
+		{"the lines pulled and plugged in", testLinesPulled},
+		{"a restart", testRestart},
 	} {
 		if !t.Run(test.name, func(t *testing.T) { test.run(t, h) }) {
 			t.FailNow()
@@ -105,8 +113,8 @@ func (h *home) adapter(t *testing.T) string {
 // becomes waits until a sensor is "online" or "offline".
 func (h *home) becomes(t *testing.T, name, state string) {
 	t.Helper()
-	said := "mqtt: sensors/" + name + "/availability "
-	for mark := h.Mark(); !strings.HasSuffix(h.Last(said), " "+state); {
+	said := "mqtt: " + name + "/availability "
+	for mark := h.Mark(); !strings.HasSuffix(h.Last(0, said), " "+state); {
 		h.wait(t, mark, said)
 		mark = h.Mark()
 	}
@@ -115,7 +123,7 @@ func (h *home) becomes(t *testing.T, name, state string) {
 // start starts the gateway and listens to all it publishes.
 func (h *home) start(t *testing.T) {
 	t.Helper()
-	do(t, h.Machine, "mkdir", "/tmp/data")
+	mark := h.Mark()
 	do(t, h.Machine, "start", "tidegate", "/tidegate", "run", "/etc/tidegate.toml")
 	ctx := within(t)
 	for {
@@ -123,7 +131,7 @@ func (h *home) start(t *testing.T) {
 		if err == nil {
 			return
 		}
-		if ctx.Err() != nil || !strings.Contains(err.Error(), "refused") || strings.Contains(h.Console(), "tidegate: ended") {
+		if ctx.Err() != nil || !strings.Contains(err.Error(), "refused") || h.Last(mark, "tidegate: ended") != "" {
 			t.Fatal(err)
 		}
 		time.Sleep(200 * time.Millisecond)
@@ -167,7 +175,7 @@ func (h *home) allMeasured(t *testing.T, mark int) {
 func testReadings(t *testing.T, h *home) {
 	for _, s := range sensors {
 		h.measured(t, 0, s.name, s.want)
-		h.becomes(t, s.name, "online")
+		h.becomes(t, "sensors/"+s.name, "online")
 	}
 }
 
@@ -178,13 +186,13 @@ func testChipPulled(t *testing.T, h *home) {
 	mark := h.Mark()
 	do(t, h.Machine, "unplug", pulled.address)
 	h.wait(t, mark, "tidegate: ", "sensor is offline", "sensor="+pulled.name, "err=")
-	h.becomes(t, pulled.name, "offline")
+	h.becomes(t, "sensors/"+pulled.name, "offline")
 	mark = h.Mark()
 	for _, s := range sensors[1:] {
 		h.measured(t, mark, s.name, s.want)
 	}
 	do(t, h.Machine, "plug", pulled.address, pulled.chip)
-	h.becomes(t, pulled.name, "online")
+	h.becomes(t, "sensors/"+pulled.name, "online")
 	h.measured(t, mark, pulled.name, pulled.want)
 }
 
@@ -193,10 +201,10 @@ func testChipPulled(t *testing.T, h *home) {
 func testChipHangs(t *testing.T, h *home) {
 	hangs := sensors[2]
 	do(t, h.Machine, "hold", hangs.address, "5s")
-	h.becomes(t, hangs.name, "offline")
+	h.becomes(t, "sensors/"+hangs.name, "offline")
 	mark := h.Mark()
 	do(t, h.Machine, "hold", hangs.address, "0s")
-	h.becomes(t, hangs.name, "online")
+	h.becomes(t, "sensors/"+hangs.name, "online")
 	h.allMeasured(t, mark)
 }
 
@@ -205,7 +213,7 @@ func testChipHangs(t *testing.T, h *home) {
 func testBusPulled(t *testing.T, h *home) {
 	do(t, h.Machine, "adapter", "off")
 	for _, s := range sensors {
-		h.becomes(t, s.name, "offline")
+		h.becomes(t, "sensors/"+s.name, "offline")
 	}
 	mark := h.Mark()
 	if got := h.adapter(t); got != h.bus {

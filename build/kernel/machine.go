@@ -129,11 +129,12 @@ func (m *Machine) Wait(ctx context.Context, parts ...string) (string, error) {
 	return m.WaitAfter(ctx, 0, parts...)
 }
 
-// Last returns the newest line that has all the parts in it; "" for none.
-func (m *Machine) Last(parts ...string) string {
+// Last returns the newest line after a mark that has all the parts in it; ""
+// for none.
+func (m *Machine) Last(mark int, parts ...string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, line := range slices.Backward(m.lines) {
+	for _, line := range slices.Backward(m.lines[mark:]) {
 		if hasAll(line, parts) {
 			return line
 		}

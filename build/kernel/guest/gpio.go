@@ -25,8 +25,7 @@ func lines(words []string) (string, error) {
 	if err := unix.Mount("configfs", configfs, "configfs", 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 		return "", fmt.Errorf("mount %s: %w", configfs, err)
 	}
-	device := filepath.Join(configfs, "gpio-sim", label)
-	bank := filepath.Join(device, "bank")
+	bank := filepath.Join(configfs, "gpio-sim", label, "bank")
 	if err := os.MkdirAll(bank, 0o755); err != nil {
 		return "", err
 	}
@@ -40,23 +39,26 @@ func lines(words []string) (string, error) {
 		}
 		settings = append(settings, struct{ file, text string }{filepath.Join(line, "name"), name})
 	}
-	settings = append(settings, struct{ file, text string }{filepath.Join(device, "live"), "1"})
 	for _, s := range settings {
 		if err := write(s.file, s.text); err != nil {
 			return "", fmt.Errorf("%s: %w", s.file, err)
 		}
 	}
-	return place(device, bank)
+	return live([]string{label, "on"})
 }
 
-func place(device, bank string) (string, error) {
-	dev, err1 := os.ReadFile(filepath.Join(device, "dev_name"))
-	chip, err2 := os.ReadFile(filepath.Join(bank, "chip_name"))
-	if err := errors.Join(err1, err2); err != nil {
-		return "", err
+// live puts a chip into the machine or takes it out, whoever uses it.
+func live(words []string) (string, error) {
+	device := filepath.Join(configfs, "gpio-sim", words[0])
+	if words[1] == "off" {
+		return "", write(filepath.Join(device, "live"), "0")
 	}
-	name := strings.TrimSpace(string(chip))
-	return "/dev/" + name + " " + filepath.Join("/sys/devices/platform", strings.TrimSpace(string(dev)), name), nil
+	if err := write(filepath.Join(device, "live"), "1"); err != nil {
+		return "", fmt.Errorf("put %s in: %w", device, err)
+	}
+	dev, err1 := os.ReadFile(filepath.Join(device, "dev_name"))
+	chip, err2 := os.ReadFile(filepath.Join(device, "bank", "chip_name"))
+	return filepath.Join("/sys/devices/platform", strings.TrimSpace(string(dev)), strings.TrimSpace(string(chip))), errors.Join(err1, err2)
 }
 
 // pulse pulls a line of gpio-sim up and down again, COUNT times at HZ. Between

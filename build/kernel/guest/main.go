@@ -13,7 +13,8 @@
 //	plug ADDRESS CHIP         put a chip of build/kernel/sim on it
 //	unplug ADDRESS            take it away: it acknowledges no more
 //	hold ADDRESS DURATION     let it hold the clock down that long at every message
-//	lines LABEL NAME...       a chip of simulated GPIO lines; says its device and its folder in sysfs
+//	lines LABEL NAME...       a chip of simulated GPIO lines; says its folder in sysfs
+//	live LABEL on|off         put it in or take it out; says its folder, which may be another one
 //	pulse FILE COUNT HZ       pull a simulated line up and down, by its file in sysfs
 //	start NAME PROGRAM ARG... run a program; its lines come out as "NAME: ..."
 //	stop NAME                 end it in order; says its exit code

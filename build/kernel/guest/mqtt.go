@@ -68,7 +68,7 @@ func text(s string) []byte {
 
 // subscribe prints what comes until the connection ends.
 func (g *guest) subscribe(words []string) (string, error) {
-	c, err := dial(words[0], "guest-reads")
+	c, err := dial(words[0], fmt.Sprintf("guest-reads-%d", time.Now().UnixNano()))
 	if err != nil {
 		return "", err
 	}

@@ -25,6 +25,7 @@ func (g *guest) allVerbs() map[string]verb {
 		"unplug":    {1, g.unplug},
 		"hold":      {2, g.hold},
 		"lines":     {2, lines},
+		"live":      {2, live},
 		"pulse":     {3, pulse},
 		"start":     {2, g.start},
 		"stop":      {1, g.stop},
