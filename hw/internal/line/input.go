@@ -49,7 +49,7 @@ func (c Chips) OpenInput(name string, s Setup) (*Input, error) {
 	if errors.Is(err, unix.ENXIO) {
 		s.Debounce, s.Edges = 0, NoEdges
 		if l, err = c.Open(name, s); err == nil {
-			return NewInput(&polled{Line: l}, hold)
+			return NewInput(&polled{Source: l}, hold)
 		}
 	}
 	return nil, err
@@ -123,26 +123,29 @@ func (in *Input) Now() time.Duration { return in.source.Now() }
 
 // polled makes edges of a line that gives none.
 type polled struct {
-	*Line
-	last  bool
-	known bool
+	Source
+	last bool // as somebody was told
+}
+
+func (p *polled) Value() (active bool, err error) {
+	active, err = p.Source.Value()
+	p.last = active
+	return active, err
 }
 
 func (p *polled) Wait(ctx context.Context, most time.Duration, all []Edge) (int, error) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for end := time.Now().Add(most); ; {
+		was := p.last
 		active, err := p.Value()
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		if changed := p.known && active != p.last; changed {
-			p.last = active
+		case active != was:
 			all[0] = Edge{At: p.Now(), Active: active}
 			return 1, nil
-		}
-		p.last, p.known = active, true
-		if !time.Now().Before(end) {
+		case !time.Now().Before(end):
 			return 0, nil
 		}
 		select {
