@@ -116,3 +116,24 @@ func (t *trie) watching(name string) (list []*watcher) {
 	}
 	return list
 }
+
+// MayPublish says whether a client is connected and may publish on a topic. A
+// part of the gateway that answers where a message asks for it [MQTT 5, 4.10]
+// must ask: it would else lend its own permission.
+func (b *Broker) MayPublish(client, topic string) bool {
+	b.mu.Lock()
+	var s *session
+	if st := b.seats[client]; st != nil {
+		s = st.sess
+	}
+	b.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	c := s.conn.Load()
+	if c == nil {
+		return false
+	}
+	g := c.grant.Load()
+	return g != nil && publishable(topic) && g.mayPublish(topic)
+}

@@ -141,3 +141,19 @@ func TestWatcherEndsWhileItIsBusy(t *testing.T) {
 		t.Fatal("it does not end")
 	}
 }
+
+func TestMayPublishAsksThePermissions(t *testing.T) {
+	users := usersFileOf(t, "[[user]]\nname = \"lamp\"\npassword = \""+cheapHash("pw")+"\"\npublish = [\"ok/#\", \"$SYS/#\"]\n")
+	b := startBroker(t, Options{}, func(c *Config) { c.Access.UsersFile = users })
+	p := connect(t, b, "c", user("lamp", "pw"), resume(), expiry(60))
+	for topic, want := range map[string]bool{"ok/x": true, "other": false, "$SYS/x": false} {
+		if got := b.MayPublish("c", topic); got != want {
+			t.Errorf("%s: got %v", topic, got)
+		}
+	}
+	if b.MayPublish("nobody", "ok/x") {
+		t.Error("a client that is not there may publish")
+	}
+	p.bye()
+	until(t, "the client is away", func() bool { return !b.MayPublish("c", "ok/x") })
+}

@@ -224,10 +224,11 @@ func (a *actuator) refuse(m *Message, why error) {
 	a.answer(m, quoted("result", "refused"), quoted("error", why.Error()))
 }
 
-// answer goes where the command says [MQTT 5, 4.10].
+// answer goes where the command says [MQTT 5, 4.10], if whoever sent it may
+// publish there.
 func (a *actuator) answer(m *Message, fields ...field) {
 	r := replyOf(m.Properties)
-	if !r.allowed(a.commandTopics) {
+	if !r.allowed(a.commandTopics) || m.From != "" && a.opt.MayPublish != nil && !a.opt.MayPublish(m.From, r.topic) {
 		return
 	}
 	a.opt.Submit(&Message{

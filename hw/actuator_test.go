@@ -85,13 +85,22 @@ func TestBadCommandChangesNothingAndIsAnswered(t *testing.T) {
 		if len(got) != 1 || !strings.HasPrefix(string(got[0].Payload), `{"result":"refused","error":`) || got[0].Retain || !bytes.HasSuffix(got[0].Properties, []byte{0x09, 0, 2, 1, 2}) {
 			t.Errorf("answer: got %+v", got)
 		}
+		// Nobody is answered where he may not publish.
+		w.parts[0].(*actuator).opt.MayPublish = func(client, topic string) bool { return client == "anna" && topic == "a/b" }
+		for _, who := range []string{"anna", "bert", ""} { // "": from the cloud
+			w.message(&Message{Topic: set, From: who, Payload: []byte("MAYBE"), Properties: []byte{0x08, 0, 3, 'a', '/', 'b'}})
+		}
+		synctest.Wait()
+		if got := w.said("a/b"); len(got) != 3 {
+			t.Errorf("got %d answers, want the first, that to anna and that to the cloud", len(got))
+		}
 		// The answer to one relay is no command of another, or of itself.
 		w.message(&Message{Topic: set, Payload: []byte("ON"), Properties: append([]byte{0x08, 0, byte(len(set))}, set...)})
 		synctest.Wait()
 		if got := w.got.on(set); len(got) != 0 {
 			t.Errorf("it commands itself: %+v", got[0])
 		}
-		if s := w.Stats().Actuator[0]; s.Refused != 1 || s.Commands != 1 {
+		if s := w.Stats().Actuator[0]; s.Refused != 4 || s.Commands != 1 {
 			t.Errorf("stats: got %+v", s)
 		}
 	})

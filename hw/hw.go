@@ -20,6 +20,9 @@ type Options struct {
 	Spend   func(bytes int64)        // is told what the card is given; may be nil
 	Submit  func(*Message)           // takes a reading like the PUBLISH of a device; called from several goroutines
 	Clock   func() (time.Time, bool) // the time of day, and whether anybody knows it; nil: the kernel's word
+	// MayPublish says whether a client of the broker may publish on a topic; nil:
+	// all may.
+	MayPublish func(client, topic string) bool
 	// Watch calls f with every message whose topic one of the filters matches,
 	// the retained ones first, in the caller's goroutine until ctx ends; nil when
 	// nobody can be heard.

@@ -23,8 +23,8 @@ func TestCommandsReachActuators(t *testing.T) {
 
 	publish(t, g.port(), "home/commands/boiler/set", []string{"ON"})
 	home.says(`got home/commands/boiler/error {"error":"the line is not there: line gpiochip99:0: .*","command":"ON"`)
-	publish(t, g.port(), "home/commands/boiler/set", []string{"MAYBE"}, "-V", "mqttv5", "-D", "publish", "response-topic", "answers/7")
-	home.says(`got answers/7 {"result":"refused","error":"\\"MAYBE\\" is none of ON, OFF and TOGGLE"`)
+	asked := run(t, nil, "mosquitto_rr", "-h", "127.0.0.1", "-p", g.port(), "-V", "mqttv5", "-t", "home/commands/boiler/set", "-e", "answers/7", "-m", "MAYBE")
+	asked.says(`{"result":"refused","error":"\\"MAYBE\\" is none of ON, OFF and TOGGLE"`)
 
 	up := subscribe(t, cloud, "#")
 	eventually(t, func() bool { // the down link may only now have connected

@@ -91,7 +91,7 @@ func (g *gateway) build() error {
 func (g *gateway) newSensors(c hw.Config) (*hw.Hardware, error) {
 	return hw.New(c, hw.Options{
 		Gateway: g.cfg.Gateway.id(), Version: version, Log: g.log.With("component", "hw"), Dir: g.dir.Path,
-		Submit: g.submit, Watch: g.watch, Spend: g.budget.Spend,
+		Submit: g.submit, Watch: g.watch, MayPublish: g.mayPublish, Spend: g.budget.Spend,
 	})
 }
 

@@ -72,6 +72,9 @@ func (g *glue) submit(m *hw.Message) {
 	g.broker.Flush()
 }
 
+// mayPublish asks the broker's permissions.
+func (g *glue) mayPublish(client, topic string) bool { return g.broker.MayPublish(client, topic) }
+
 // watch shows messages to the hardware until ctx ends.
 func (g *glue) watch(ctx context.Context, filters []string, f func(*hw.Message)) {
 	g.broker.Watch(ctx, filters, func(m *edge.Message) { f((*hw.Message)(m)) })
