@@ -19,7 +19,7 @@ func scd4xKind() Kind {
 		Keys:  []string{"altitude"},
 		Every: 5 * time.Second, Takes: 20 * time.Millisecond,
 		Pins: "SDA SCL 3V3 GND", Datasheet: "Sensirion SCD4x, version 1.3",
-		Identify: isSCD4x, Open: openSCD4x,
+		Identify: isSCD4x, Check: checkSCD4x, Open: openSCD4x,
 	}
 }
 
@@ -40,11 +40,20 @@ type scd4x struct {
 	missed int // readings one after the other that found nothing
 }
 
-func openSCD4x(w Wiring) (Sensor, error) {
-	s := &scd4x{port: port{bus: w.I2C, addr: w.Address}}
-	if a := w.Altitude; !(a >= -500 && a <= 3000) { // below the sea is as at the sea
-		return nil, fmt.Errorf("altitude %v m: the chip takes 0 to 3000", a)
+// checkSCD4x judges the altitude: the chip takes 0 to 3000 m (3.6.3), and below
+// the sea is as at the sea.
+func checkSCD4x(s Setup) *SetupError {
+	if !(s.Altitude >= -500 && s.Altitude <= 3000) {
+		return &SetupError{"altitude", "from -500 to 3000"}
 	}
+	return nil
+}
+
+func openSCD4x(w Wiring) (Sensor, error) {
+	if err := checkSCD4x(w.Setup); err != nil {
+		return nil, err
+	}
+	s := &scd4x{port: port{bus: w.I2C, addr: w.Address}}
 	_ = s.write(0x36, 0xF6) // wake up; never acknowledged (3.10.4)
 	time.Sleep(30 * time.Millisecond)
 	_ = s.write(0x3F, 0x86) // stop; refused where it does not measure
