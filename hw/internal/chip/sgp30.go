@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"periph.io/x/conn/v3/i2c"
 )
 
 func sgp30Kind() Kind {
@@ -15,7 +13,7 @@ func sgp30Kind() Kind {
 		Every:      time.Second, Steady: true, Takes: 20 * time.Millisecond,
 		Note: "Reads every second, whatever is published. Silent for 15 seconds, and learns its baseline anew in about 12 hours, after each start: the baseline is not kept. A VOC sensor: its CO2 is a guess from them.",
 		Pins: "SDA SCL 3V3 GND (the bare chip: 1V8)", Datasheet: "Sensirion SGP30, version 1.0",
-		Identify: isSGP30, Open: openSGP30,
+		Open: openSGP30, // no Identify: its question would turn a servo on a PCA9685 (register 0x20)
 	}
 }
 
@@ -25,13 +23,6 @@ func eco2(high float64) Quantity {
 
 func tvoc(high float64) Quantity {
 	return Quantity{Name: "tvoc", Unit: "ppb", Class: "volatile_organic_compounds_parts", Resolution: 1, Low: 0, High: high}
-}
-
-// isSGP30 reads the feature set, whose first four bits are the product, with
-// its checksum (p. 10).
-func isSGP30(bus i2c.Bus, addr uint16) bool {
-	s := sgp30{port: port{bus: bus, addr: addr}}
-	return s.identify() == nil
 }
 
 // sgp30 measures when it is read, once a second. The driver is ours: periph's
@@ -55,6 +46,8 @@ func openSGP30(w Wiring) (Sensor, error) {
 	return s, nil
 }
 
+// identify reads the feature set, whose first four bits are the product, with
+// its checksum (p. 10).
 func (s *sgp30) identify() error {
 	r, err := s.ask(3, 10*time.Millisecond, 0x20, 0x2F)
 	if err != nil {
