@@ -5,6 +5,13 @@
 // so a call that never returns holds up that sensor's handle and no other, as
 // far as the kernel allows. The devices are opened by their paths, not through
 // a scan at start: a bus that appears later is found at the next try.
+//
+// A scan (Machine.Scan) lists what there is and which chips answer:
+//
+//	/sys /proc /dev ---> buses, lines, what is missing
+//	/dev/i2c-N      ---> address by address: quick write or one byte read (ask)
+//	                       answers ---> chip.Kind.Identify of the kinds at home there
+//	                                      none says yes ---> kinds that cannot be asked
 package bus
 
 import (
@@ -36,15 +43,21 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+var errNoAlias = errors.New("the device tree has no such alias")
+
 var (
-	i2cName = regexp.MustCompile(`^(?:/dev/)?(?:i2c-|I2C)?(\d{1,4})$`)
-	spiName = regexp.MustCompile(`^(?:/dev/)?(?:spidev|spi|SPI)?(\d{1,4})\.(\d{1,3})$`)
+	i2cName  = regexp.MustCompile(`^(?:/dev/)?(?:i2c-|i2c|I2C)?(\d{1,4})$`)
+	i2cAlias = regexp.MustCompile(`^i2c[a-z_][a-z0-9_]*$`)
+	spiName  = regexp.MustCompile(`^(?:/dev/)?(?:spidev|spi|SPI)?(\d{1,4})\.(\d{1,3})$`)
 )
 
 // Name is the one name of a bus that may be written in several ways: "i2c-1",
 // "spi0.0", "w1". "" is the usual bus of a Pi. Kinds that are wired to no bus
-// have the kind of bus as its name.
-func Name(kind chip.Bus, written string) (string, error) {
+// have the kind of bus as its name. An alias of the device tree, "i2c_arm", is
+// the bus that it stands for, where the machine has one; else it stays as it is.
+func Name(kind chip.Bus, written string) (string, error) { return system.name(kind, written) }
+
+func (t tree) name(kind chip.Bus, written string) (string, error) {
 	switch kind {
 	case chip.I2C:
 		if written == "" {
@@ -52,6 +65,12 @@ func Name(kind chip.Bus, written string) (string, error) {
 		}
 		if m := i2cName.FindStringSubmatch(written); m != nil {
 			return "i2c-" + m[1], nil
+		}
+		if i2cAlias.MatchString(written) {
+			if name, ok := t.numbered(written); ok {
+				return name, nil
+			}
+			return written, nil
 		}
 	case chip.SPI:
 		if written == "" {
@@ -74,7 +93,7 @@ func Name(kind chip.Bus, written string) (string, error) {
 func Rule(kind chip.Bus) string {
 	switch kind {
 	case chip.I2C:
-		return `an I2C bus such as "1", "i2c-1" or "/dev/i2c-1"`
+		return `an I2C bus such as "1", "i2c-1", "/dev/i2c-1", or an alias of the device tree such as "i2c_arm"`
 	case chip.SPI:
 		return `an SPI bus and chip select such as "spi0.0" or "/dev/spidev0.0"`
 	case chip.OneWire:
@@ -91,6 +110,9 @@ const (
 
 // I2C opens a bus by its name.
 func I2C(name string) (i2c.BusCloser, error) {
+	if i2cAlias.MatchString(name) {
+		return nil, &Error{Bus: name, Hint: "tidegate hw scan lists the buses and their aliases", Err: errNoAlias}
+	}
 	n, err := strconv.Atoi(strings.TrimPrefix(name, "i2c-"))
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a bus's name", name)
