@@ -88,9 +88,13 @@ func (a *actuator) run(ctx context.Context) error {
 	}
 }
 
+// checkEvery is how often an output is asked whether it is still there: nobody
+// may command it for days.
+const checkEvery = time.Minute
+
 // wait is how long nothing is to be done but to hear.
 func (a *actuator) wait(now time.Time) time.Duration {
-	next := now.Add(time.Hour)
+	next := now.Add(checkEvery)
 	if at, ok := a.sw.Due(); ok && at.Before(next) {
 		next = at
 	}
@@ -109,7 +113,13 @@ func (a *actuator) tick(now time.Time) {
 		a.log.Info("actuator switches by itself", "state", a.word(), "cause", string(cause))
 		a.apply(changed)
 	}
-	if a.out != nil || now.Before(a.try) {
+	if a.out != nil {
+		if err := a.out.Check(); err != nil {
+			a.lost(err)
+		}
+		return
+	}
+	if now.Before(a.try) {
 		return
 	}
 	want, _ := a.sw.State()
@@ -123,7 +133,8 @@ func (a *actuator) tick(now time.Time) {
 	a.tell()
 }
 
-// apply gives the state to the line, when it changed, and tells of it.
+// apply gives the state to the line, when it changed, and tells of it, if the
+// line is there.
 func (a *actuator) apply(changed bool) {
 	if a.out == nil {
 		return
@@ -135,6 +146,9 @@ func (a *actuator) apply(changed bool) {
 			return
 		}
 		a.count(func(s *LineStats) { s.Changes++ })
+	} else if err := a.out.Check(); err != nil {
+		a.lost(err)
+		return
 	}
 	a.tell()
 }

@@ -241,6 +241,26 @@ func TestOutputThatIsMissingComesBackAsItShouldBe(t *testing.T) {
 	})
 }
 
+// An output that nobody commands is missed too.
+func TestOutputThatVanishesIsMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorks(t, newBench(), relay())
+		defer w.begin(t)()
+		lamp := w.lamp("GPIO23")
+		time.Sleep(10 * time.Minute)
+		w.change(func() { lamp.err = errors.New("no such device"); w.fail["GPIO23"] = lamp.err })
+		time.Sleep(61 * time.Second)
+		if s := w.Stats().Actuator[0]; s.State != Offline || s.Cause != "no such device" || lamp.open != 0 {
+			t.Errorf("got %+v, %d open", s, lamp.open)
+		}
+		w.change(func() { lamp.err = nil; delete(w.fail, "GPIO23") })
+		time.Sleep(5 * time.Minute)
+		if s := w.Stats().Actuator[0]; s.State != Online || lamp.open != 1 || lamp.opened != 2 {
+			t.Errorf("back: got %+v, opened %d times", s, lamp.opened)
+		}
+	})
+}
+
 func TestDimmerAndValveSpeakTheirLanguage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorks(t, newBench(), Config{Actuator: []ActuatorConfig{

@@ -134,6 +134,12 @@ func (l *lamp) Set(s line.State) error {
 	return nil
 }
 
+func (l *lamp) Check() error {
+	l.b.mu.Lock()
+	defer l.b.mu.Unlock()
+	return l.err
+}
+
 func (l *lamp) Close() error {
 	l.b.change(func() { l.open-- })
 	return nil

@@ -37,6 +37,7 @@ type lineOpener interface {
 // output is an opened relay, valve or dimmer.
 type output interface {
 	Set(line.State) error
+	Check() error // says that the output is no longer there
 	Close() error
 }
 
@@ -218,6 +219,11 @@ func (kernelLines) store(dir, name string) *line.Store { return line.NewStore(di
 type switched struct{ *line.Line }
 
 func (s switched) Set(to line.State) error { return s.Line.Set(to.On) }
+
+func (s switched) Check() error {
+	_, err := s.Line.Value()
+	return err
+}
 
 // dimmed is one with a brightness.
 type dimmed struct{ *line.PWM }

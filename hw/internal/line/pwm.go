@@ -142,6 +142,12 @@ func (w *PWM) Set(duty float64) error {
 	return write(filepath.Join(w.dir, "duty_cycle"), on)
 }
 
+// Check says that the channel is no longer there.
+func (w *PWM) Check() error {
+	_, err := readNumber(filepath.Join(w.dir, "duty_cycle"))
+	return err
+}
+
 // Close leaves the channel as it is: the kernel goes on with it.
 func (w *PWM) Close() error { return nil }
 

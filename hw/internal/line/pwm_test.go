@@ -60,8 +60,14 @@ func TestPWMGivesItsDuty(t *testing.T) {
 			if err := w.Set(0.5); err != nil || at("duty_cycle") != "500000" {
 				t.Errorf("half: got %s, %v", at("duty_cycle"), err)
 			}
-			if err := w.Close(); err != nil {
+			if err := errors.Join(w.Check(), w.Close()); err != nil {
 				t.Error(err)
+			}
+			if err := os.RemoveAll(filepath.Join(root, "pwmchip0/pwm1")); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Check(); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a channel that vanished: got %v", err)
 			}
 		})
 	}
