@@ -17,7 +17,7 @@ func (i Initrd) AddProgram(ctx context.Context, guest, pkg, dir string) error {
 	}
 	f.Close()
 	defer os.Remove(f.Name())
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", f.Name(), pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", f.Name(), pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64", "GOFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for the guest: %w\n%s", pkg, err, text)

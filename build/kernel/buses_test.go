@@ -42,6 +42,8 @@ func configuration(bus string) string {
 			fmt.Fprintf(&b, "device = %q\n", s.device)
 		}
 	}
+	// i2c-stub came first.
+	b.WriteString("[[hw.sensor]]\nname = \"stub\"\nkind = \"bme280\"\nbus = \"0\"\nevery = \"2s\"\n")
 	return b.String() + lineConfiguration
 }
 
@@ -65,6 +67,7 @@ func TestRealBuses(t *testing.T) {
 	}
 	do(t, h.Machine, "plug", bridge, "ds2482")
 	do(t, h.Machine, "load", "ds2482", "w1_therm")
+	do(t, h.Machine, "load", "i2c-dev", "i2c-stub chip_addr=0x76")
 	h.bus = h.adapter(t)
 	h.header(t)
 	do(t, h.Machine, "make", "/etc/tidegate.toml", configuration(h.bus))
@@ -75,6 +78,7 @@ func TestRealBuses(t *testing.T) {
 		run  func(*testing.T, *home)
 	}{
 		{"readings", testReadings},
+		{"an adapter for SMBus only", testSMBus},
 		{"a chip pulled and plugged in", testChipPulled},
 		{"a chip that hangs", testChipHangs},
 		{"the bus pulled and plugged in", testBusPulled},
@@ -177,6 +181,13 @@ func testReadings(t *testing.T, h *home) {
 		h.measured(t, 0, s.name, s.want)
 		h.becomes(t, "sensors/"+s.name, "online")
 	}
+}
+
+// The kernel's i2c-stub has SMBus calls and no messages, as the adapters of
+// PCs: the gateway says so, and has no readings from it.
+func testSMBus(t *testing.T, h *home) {
+	h.becomes(t, "sensors/stub", "offline")
+	h.wait(t, 0, "tidegate: ", "sensor is offline", "sensor=stub", "operation not supported")
 }
 
 // One sensor is dead with its cause, the others go on, and it comes back by

@@ -3,7 +3,7 @@
 // one a line: a number and quoted words; it answers each with
 // "guest: answer NUMBER ok|error TEXT".
 //
-//	load MODULE...            load kernel modules and what they need
+//	load MODULE...            load kernel modules ("NAME PARAMETER=VALUE") and what they need
 //	unload MODULE...          remove them
 //	write FILE TEXT           into a file that is there, as sysfs has them
 //	read FILE                 what is in it

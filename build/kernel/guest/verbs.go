@@ -50,8 +50,10 @@ func each(do func(string) error) func([]string) (string, error) {
 	}
 }
 
-// load loads a module after those that it needs.
-func load(name string) error {
+// load loads a module, "NAME" or "NAME PARAMETER=VALUE...", after those that it
+// needs.
+func load(what string) error {
+	name, parameters, _ := strings.Cut(what, " ")
 	name = strings.ReplaceAll(name, "-", "_")
 	if _, err := os.Stat("/sys/module/" + name); err == nil {
 		return nil
@@ -70,7 +72,7 @@ func load(name string) error {
 		return err
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil {
+	if err := unix.FinitModule(int(f.Fd()), parameters, 0); err != nil {
 		return fmt.Errorf("load %s: %w", name, err)
 	}
 	return nil
