@@ -59,6 +59,7 @@ func (h *home) level(t *testing.T, line int, want string) {
 }
 
 func testContact(t *testing.T, h *home) {
+	h.becomes(t, "sensors/front-door", "online")
 	for _, step := range []struct{ pull, state string }{{"pull-down", "OFF"}, {"pull-up", "ON"}, {"pull-down", "OFF"}} {
 		mark := h.Mark()
 		do(t, h.Machine, "write", h.file(17, "pull"), step.pull)
@@ -85,6 +86,7 @@ func testRelay(t *testing.T, h *home) {
 // Each pulse counts, once, on a machine that is as slow as it likes.
 func testMeter(t *testing.T, h *home) {
 	const rounds, pulses, hz = 4, 500, 200
+	h.becomes(t, "sensors/main-meter", "online")
 	for range rounds {
 		t.Log(do(t, h.Machine, "pulse", h.file(22, "pull"), fmt.Sprint(pulses), fmt.Sprint(hz)))
 	}
