@@ -21,7 +21,7 @@ func (b *Broker) Publish(m *Message, t Ticket) {
 		w = &waiter{t: t, since: time.Now()}
 		w.n.Store(1)
 	}
-	b.inside(m, w, nil, false)
+	b.inside(m, w, nil)
 	if w != nil {
 		w.done()
 	} else if t.Owner != nil {
@@ -30,19 +30,19 @@ func (b *Broker) Publish(m *Message, t Ticket) {
 }
 
 // Submit accepts a message like a device's PUBLISH: it is delivered locally and
-// handed to the uplink, which settles t. Like a device it may have to pause for
-// a subscriber that is slow, never for one that is stuck. Flush ends a batch of
-// calls.
+// handed to the uplink, which settles t. Unlike a device it waits for nobody,
+// as Publish does: who drives a boiler must not be held up by one who listens.
+// Flush ends a batch of calls.
 func (b *Broker) Submit(m *Message, t Ticket) {
-	if !b.inside(m, nil, &t, true) && t.Owner != nil {
+	if !b.inside(m, nil, &t) && t.Owner != nil {
 		t.Owner.Settle(t.ID, 0)
 	}
 }
 
 // inside delivers a message that no connection brought, and hands it to the
-// uplink with the ticket up, unless that is nil. patient says whether it waits
-// for subscribers that are slow. It returns whether the uplink took the ticket.
-func (b *Broker) inside(m *Message, w *waiter, up *Ticket, patient bool) (forwarded bool) {
+// uplink with the ticket up, unless that is nil. It returns whether the uplink
+// took the ticket.
+func (b *Broker) inside(m *Message, w *waiter, up *Ticket) (forwarded bool) {
 	rt := b.routes.lookup([]byte(m.Topic), nil)
 	if rt == nil {
 		b.stats.droppedInvalid.Add(1)
@@ -56,9 +56,7 @@ func (b *Broker) inside(m *Message, w *waiter, up *Ticket, patient bool) (forwar
 	} else {
 		b.Flush()
 	}
-	if !patient {
-		bt.full = bt.full[:0]
-	}
+	bt.full = bt.full[:0] // nobody waits for them
 	bt.settle(nil)
 	return forwarded
 }

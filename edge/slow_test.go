@@ -196,6 +196,32 @@ func TestSilentSubscriberHarmsNobody(t *testing.T) {
 	}
 }
 
+// TestSlowSubscriberDoesNotHoldUpTheGateway has a subscriber that leaves what
+// the gateway itself publishes unacknowledged for long.
+func TestSlowSubscriberDoesNotHoldUpTheGateway(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) {
+		c.Session.Queue = 20
+		c.Limits.StallAfter = conf.Duration(time.Minute)
+	})
+	s := connect(t, b, "s", receiveMax(1))
+	s.subscribe(sub{filter: "#", qos: 1})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 40 {
+			b.Submit(&Message{Topic: "t", Payload: []byte("x"), QoS: 1, Accepted: time.Now()}, Ticket{})
+			b.Flush()
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("Submit waits")
+		s.nc.Close()
+		<-done
+	}
+}
+
 // TestUnreadAcknowledgementsAreBounded has a client that asks for answers and
 // does not read them.
 func TestUnreadAcknowledgementsAreBounded(t *testing.T) {
