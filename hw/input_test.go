@@ -192,6 +192,7 @@ func TestPowerCutCostsWhatTheBudgetSays(t *testing.T) {
 	}{
 		{"before an hour", func(*InputConfig) {}, 1000, 50 * time.Minute, "100.00"},
 		{"after an hour", func(*InputConfig) {}, 1000, 61 * time.Minute, "110.00"},
+		{"after an hour, told once a day", func(c *InputConfig) { c.Every = every(24 * time.Hour) }, 1000, 61 * time.Minute, "110.00"},
 		{"save-pulses", func(c *InputConfig) { c.SavePulses = 100 }, 1000, 2 * time.Minute, "110.00"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

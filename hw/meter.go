@@ -108,10 +108,14 @@ func (m *meter) pulses(ctx context.Context) (err error) {
 		if !now.Before(m.next) {
 			m.report(now)
 		}
-		if m.meter.SaveDue(m.budget, now) {
-			m.save(now)
+		wait := m.next.Sub(now)
+		if m.store != nil {
+			if m.meter.SaveIn(m.budget, now) == 0 {
+				m.save(now)
+			}
+			wait = min(wait, m.meter.SaveIn(m.budget, now))
 		}
-		n, late, err := m.line.Wait(ctx, time.Until(m.next))
+		n, late, err := m.line.Wait(ctx, wait)
 		m.meter.Add(n)
 		if n > 0 {
 			m.count(func(s *LineStats) { s.Changes, s.Late = s.Changes+int64(n), s.Late+int64(late) })

@@ -94,11 +94,17 @@ type Budget struct {
 // soonest is the least time between two saves for their pulses.
 const soonest = time.Minute
 
-// SaveDue says whether it is time to save.
-func (m *Meter) SaveDue(b Budget, now time.Time) bool {
-	since := now.Sub(m.savedAt)
-	return (m.unsaved > 0 || m.changed) && since >= b.Every ||
-		b.Pulses > 0 && m.unsaved >= b.Pulses && since >= soonest
+// SaveIn is how long it is until it shall be saved, without more pulses: 0 when
+// that is due, for ever when there is nothing to save.
+func (m *Meter) SaveIn(b Budget, now time.Time) time.Duration {
+	if !m.Unsaved() {
+		return math.MaxInt64
+	}
+	wait := b.Every
+	if b.Pulses > 0 && m.unsaved >= b.Pulses {
+		wait = min(wait, soonest)
+	}
+	return max(wait-now.Sub(m.savedAt), 0)
 }
 
 // Unsaved says whether there is anything to save.

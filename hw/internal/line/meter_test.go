@@ -58,25 +58,25 @@ func TestSavingKeepsToTheBudget(t *testing.T) {
 	s := &Store{disk: disk, dir: "c", name: "water"}
 	m := NewMeter(Record{PerPulse: 1}, 0, 1, begin)
 	b := Budget{Every: time.Hour, Pulses: 100}
-	if m.SaveDue(b, begin.Add(24*time.Hour)) {
+	if m.SaveIn(b, begin.Add(24*time.Hour)) == 0 {
 		t.Error("a meter that did not move is saved")
 	}
 	m.Add(99)
-	if m.SaveDue(b, begin.Add(59*time.Minute)) {
+	if m.SaveIn(b, begin.Add(59*time.Minute)) == 0 {
 		t.Error("saved too early")
 	}
-	if !m.SaveDue(b, begin.Add(time.Hour)) {
+	if m.SaveIn(b, begin.Add(time.Hour)) > 0 {
 		t.Error("not saved after an hour")
 	}
 	m.Add(1)
-	if m.SaveDue(b, begin.Add(59*time.Second)) || !m.SaveDue(b, begin.Add(time.Minute)) {
+	if m.SaveIn(b, begin.Add(59*time.Second)) == 0 || m.SaveIn(b, begin.Add(time.Minute)) > 0 {
 		t.Error("pulses may hasten a save to one a minute, not more")
 	}
 	disk.left = 0
 	if err := m.Save(s, begin.Add(time.Minute)); err == nil || !m.Unsaved() {
 		t.Errorf("a save that failed: got %v, unsaved %v", err, m.Unsaved())
 	}
-	if m.SaveDue(b, begin.Add(time.Minute+time.Second)) {
+	if m.SaveIn(b, begin.Add(time.Minute+time.Second)) == 0 {
 		t.Error("a save that failed is tried at once again")
 	}
 	disk.left = -1
