@@ -35,7 +35,7 @@ func (c Config) checkLines(names, topics taken) problems {
 		all.under(section, found)
 		all.twice(names, section, "name", in.Name, "")
 		if len(found) == 0 {
-			all.twice(topics, section, "topic", in.withDefaults().topicOf("total"), "")
+			all.topics(topics, section, in.withDefaults().topics())
 			all.twice(lines, section, "line", line.Canonical(in.Line), wired)
 		}
 	}
@@ -46,7 +46,7 @@ func (c Config) checkLines(names, topics taken) problems {
 		all.twice(names, section, "name", a.Name, "")
 		if len(found) == 0 {
 			a = a.withDefaults()
-			all.twice(topics, section, "topic", a.topicOf("state"), "")
+			all.topics(topics, section, map[string][]string{"topic": {a.topicOf("set"), a.topicOf("state"), a.topicOf("error"), a.topicOf("availability")}})
 			if a.Kind == "dimmer" {
 				all.twice(lines, section, "pwm", a.PWM, "two dimmers cannot be on one channel")
 			} else {

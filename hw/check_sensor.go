@@ -243,6 +243,9 @@ func (c SensorConfig) checkQuantities(all *problems, k chip.Kind) {
 func (c SensorConfig) checkWave(all *problems) {
 	all.bad(!slices.Contains(simulatedUnits, c.Unit), "unit", c.Unit, `"°C", "%" or "hPa"`, "")
 	all.bad(!c.Wave.known(), "wave", string(c.Wave), `"sine", "square", "triangle" or "constant"`, "")
+	for key, v := range map[string]float64{"low": c.Low, "high": c.High} {
+		all.bad(!(v > -1e9 && v < 1e9), key, v, "a number between -1e9 and 1e9", "")
+	}
 	all.bad(c.Wave != Constant && c.High <= c.Low, "high", c.High, fmt.Sprintf("greater than low = %v", c.Low), "")
 	all.bad(c.Period.Std() < time.Millisecond, "period", c.Period, "at least 1ms", "")
 }

@@ -29,7 +29,7 @@ func (c Config) check(find finder) []conf.Problem {
 	var all problems
 	all.bad(len(c.Sensor) > mostSensors, "sensor", len(c.Sensor), fmt.Sprintf("at most %d", mostSensors), "")
 	all.under("homeassistant", c.HomeAssistant.check())
-	names, topics, places := taken{}, taken{}, taken{}
+	names, topics, places := taken{}, taken{AvailabilityTopic: "the gateway"}, taken{}
 	for i, s := range c.Sensor {
 		section := fmt.Sprintf("sensor[%d]", i)
 		s = s.withDefaults()
@@ -37,7 +37,7 @@ func (c Config) check(find finder) []conf.Problem {
 		all.under(section, found)
 		all.twice(names, section, "name", s.Name, "")
 		if k, known := s.kind(find); known && len(found) == 0 {
-			all.twice(topics, section, "topic", s.topicOf(k.Quantities[0].Name), "")
+			all.topics(topics, section, s.topics(k))
 			all.twice(places, section, s.placeKey(k), s.place(k), "two sensors cannot be one chip")
 		}
 	}
@@ -79,6 +79,16 @@ func (p *problems) twice(seen taken, section, key, value, hint string) {
 		p.bad(true, section+"."+key, value, "unique", first+" has this "+key+" already")
 	default:
 		p.bad(true, section+"."+key, value, "another than that of "+first, hint)
+	}
+}
+
+// topics notes those of a table that an earlier one has; each key comes with
+// one topic or several.
+func (p *problems) topics(seen taken, section string, all map[string][]string) {
+	for _, key := range sortedKeys(all) {
+		for _, t := range all[key] {
+			p.twice(seen, section, key, t, "")
+		}
 	}
 }
 

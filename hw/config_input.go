@@ -113,6 +113,15 @@ func (c InputConfig) availability() string {
 	return t
 }
 
+// topics are all that it publishes on, by the key that says so.
+func (c InputConfig) topics() map[string][]string {
+	all := map[string][]string{"topic": {c.topicOf("total")}, "availability": {c.availability()}}
+	if rate := c.topicOf("rate"); rate != all["topic"][0] {
+		all["topic"] = append(all["topic"], rate)
+	}
+	return all
+}
+
 // check judges an input as it was written.
 func (c InputConfig) check() problems {
 	var all problems
@@ -144,7 +153,7 @@ func (c InputConfig) check() problems {
 // checkMeter judges what only meters have.
 func (c InputConfig) checkMeter(all *problems, k inputKind) {
 	all.bad(c.Edge != "falling" && c.Edge != "rising", "edge", c.Edge, `"falling" or "rising"`, "")
-	all.bad(!(c.PerPulse > 0) || c.PerPulse > 1e6, "per-pulse", c.PerPulse, "greater than 0 and at most 1000000", "")
+	all.bad(!(c.PerPulse >= 1e-6 && c.PerPulse <= 1e6), "per-pulse", c.PerPulse, "from 0.000001 to 1000000", "the total has six digits after its point at most")
 	all.bad(!slices.Contains(k.units, c.Unit), "unit", c.Unit, oneOf(k.units), "")
 	all.bad(!(c.Start >= 0) || c.Start > 1e12, "start", c.Start, "from 0 to 1e12", "")
 	all.within("every", c.Every, time.Second, mostEvery)

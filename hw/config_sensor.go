@@ -143,6 +143,17 @@ func (c SensorConfig) availability() string {
 	return t
 }
 
+// topics are all that it publishes on, by the key that says so.
+func (c SensorConfig) topics(k chip.Kind) map[string][]string {
+	all := map[string][]string{"topic": {c.topicOf(k.Quantities[0].Name)}, "availability": {c.availability()}}
+	if c.Payload == "plain" {
+		for _, q := range k.Quantities[1:] {
+			all["topic"] = append(all["topic"], c.topicOf(q.Name))
+		}
+	}
+	return all
+}
+
 // place says where the chip is, so that two of one place can be told; "" where
 // several may be.
 func (c SensorConfig) place(k chip.Kind) string {

@@ -1,6 +1,7 @@
 package hw
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ func TestConfigCheck(t *testing.T) {
 		{"decimals", simulated, func(s *SensorConfig) { s.Decimals = one(7) }, "decimals"},
 		{"wave", simulated, func(s *SensorConfig) { s.Wave = "saw" }, "wave"},
 		{"range", simulated, func(s *SensorConfig) { s.High = 1 }, "high"},
+		{"no number", simulated, func(s *SensorConfig) { s.High = nan }, "high"},
+		{"endless", simulated, func(s *SensorConfig) { s.Wave, s.Low = Constant, math.Inf(1) }, "low"},
 		{"constant has no range", simulated, func(s *SensorConfig) { s.Wave, s.High = "", 0 }, ""},
 		{"period", simulated, func(s *SensorConfig) { s.Period = -1 }, "period"},
 		{"simulated on a bus", simulated, func(s *SensorConfig) { s.Bus = "1" }, "bus"},
@@ -125,6 +128,9 @@ func TestConfigCheckOfTwo(t *testing.T) {
 		{"one bus with two names", SensorConfig{Kind: "thermo", Name: "a", Bus: "1"}, SensorConfig{Kind: "thermo", Name: "b", Bus: "/dev/i2c-1"}, "sensor[1].address"},
 		{"chip select", SensorConfig{Kind: "shop", Name: "a"}, SensorConfig{Kind: "shop", Name: "b", Bus: "spi0.0"}, "sensor[1].bus"},
 		{"topic", SensorConfig{Kind: "simulated", Name: "a", Topic: "x"}, SensorConfig{Kind: "simulated", Name: "b", Topic: "x"}, "sensor[1].topic"},
+		{"one topic of several", SensorConfig{Kind: "weather", Name: "a", Payload: "plain", Topic: "x/{quantity}"}, SensorConfig{Kind: "simulated", Name: "b", Topic: "x/pressure"}, "sensor[1].topic"},
+		{"availability", SensorConfig{Kind: "simulated", Name: "a", Availability: "x"}, SensorConfig{Kind: "simulated", Name: "b", Topic: "x"}, "sensor[1].topic"},
+		{"the gateway's own", SensorConfig{Kind: "simulated", Name: "a"}, SensorConfig{Kind: "simulated", Name: "b", Topic: AvailabilityTopic}, "sensor[1].topic"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Config{Sensor: []SensorConfig{c.a, c.b}}.check((&board{}).find)
