@@ -67,7 +67,7 @@ func (a *actuator) run(ctx context.Context) error {
 	now := time.Now()
 	a.inherit(now)
 	if a.out != nil {
-		a.online()
+		a.goesOn()
 		a.tell()
 	} else {
 		a.try = now
@@ -119,9 +119,13 @@ func (a *actuator) tick(now time.Time) {
 		}
 		return
 	}
-	if now.Before(a.try) {
-		return
+	if !now.Before(a.try) {
+		a.reopen(now)
 	}
+}
+
+// reopen opens the line in the state that is wanted.
+func (a *actuator) reopen(now time.Time) {
 	want, _ := a.sw.State()
 	out, err := a.open.output(a.ActuatorConfig, want)
 	if err != nil {
@@ -174,6 +178,9 @@ func (a *actuator) end() error {
 		a.sw.Stop(time.Now())
 		after, _ := a.sw.State()
 		a.apply(before != after)
+		if a.out == nil { // perhaps it can be had now: nobody switches it off later
+			a.reopen(time.Now())
+		}
 	}
 	if a.out == nil {
 		return nil
@@ -202,27 +209,30 @@ func (a *actuator) command(m *Message) {
 		return // it is shown again after a reload, and was done or overtaken
 	}
 	o, err := parseOrder(a.Kind, m.Payload)
-	if err == nil && a.out == nil {
-		err = fmt.Errorf("the line is not there: %s", a.snapshot().Cause)
-	}
 	if err != nil {
 		a.refuse(m, err)
 		return
 	}
-	a.count(func(s *LineStats) { s.Commands++ })
-	now := time.Now()
-	want := o.of(a.Kind, a.sw.Next(), a.last)
+	want, before := o.of(a.Kind, a.sw.Next(), a.last), *a.sw
+	wait, changed := a.sw.Command(want, time.Now())
+	a.apply(changed)
+	if a.out == nil && want != a.sw.FailSafe {
+		*a.sw = before // a boiler that was refused does not come on later
+		a.refuse(m, a.missing())
+		return
+	}
 	if want.Brightness > 0 {
 		a.last = want.Brightness
 	}
 	if m.Accepted.After(a.obeyed) {
 		a.obeyed = m.Accepted
 	}
-	wait, changed := a.sw.Command(want, now)
-	a.apply(changed)
+	if a.out == nil {
+		a.refuse(m, a.missing())
+		return
+	}
+	a.count(func(s *LineStats) { s.Commands++ })
 	switch {
-	case a.out == nil:
-		a.refuse(m, fmt.Errorf("the line does not answer: %s", a.snapshot().Cause))
 	case wait > 0:
 		a.answer(m, quoted("result", "delayed"), a.stateField(), field{"seconds", seconds(wait)})
 	default:
@@ -230,7 +240,12 @@ func (a *actuator) command(m *Message) {
 	}
 }
 
-// refuse answers a command that changes nothing.
+// missing says why a command cannot be done, and what will be.
+func (a *actuator) missing() error {
+	return fmt.Errorf("the line is not there: %s; when it is back it will be %s", a.snapshot().Cause, a.wordOf(a.sw.Next()))
+}
+
+// refuse answers a command that is not done.
 func (a *actuator) refuse(m *Message, why error) {
 	a.count(func(s *LineStats) { s.Refused++ })
 	said := quoted("command", clip(string(m.Payload)))

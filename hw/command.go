@@ -16,7 +16,7 @@ import (
 	"tidegate/internal/topic"
 )
 
-// hearing is the part that hears the commands of all actuators.
+// hearing hears the commands of all actuators.
 type hearing struct {
 	watch  func(ctx context.Context, filters []string, f func(*Message))
 	topics []string
@@ -33,16 +33,13 @@ func newHearing(all []*actuator, opt Options) *hearing {
 	return h
 }
 
-func (h *hearing) run(ctx context.Context) error {
+func (h *hearing) run(ctx context.Context) {
 	h.watch(ctx, h.topics, func(m *Message) {
 		if a := h.at[m.Topic]; a != nil {
 			a.hear(m)
 		}
 	})
-	return nil
 }
-
-func (h *hearing) addStats(*Stats) {}
 
 // order is what a command asks for.
 type order struct {

@@ -50,7 +50,9 @@
 // and takes its fail-safe state when nobody has commanded it for too long and
 // at a stop. A retained command may be years old and is refused unless
 // obey-retained says otherwise. A command that is refused changes nothing and
-// is answered. A reload leaves alone the actuators that it does not change.
+// is answered; only what leads to the fail-safe state while the line is not there
+// is done when it is back. A reload leaves alone the actuators that it does not
+// change, and commands that come meanwhile wait for its end.
 //
 // # Messages
 //

@@ -17,7 +17,7 @@ func (h *Hardware) Follow(old *Hardware) {
 			switch p := p.(type) {
 			case *actuator:
 				if was, ok := was.(*actuator); ok && p.ActuatorConfig == was.ActuatorConfig {
-					p.from = make(chan estate, 1)
+					p.from, p.commands = make(chan estate, 1), was.commands
 					was.heir = p.from
 				}
 			case *input:

@@ -37,6 +37,7 @@ const AvailabilityTopic = "tidegate/availability"
 type Hardware struct {
 	opt   Options
 	parts []part
+	ears  *hearing // nil without actuators
 
 	follows  bool        // another Hardware, which has said nothing at its end
 	followed atomic.Bool // by another
@@ -122,7 +123,13 @@ func (h *Hardware) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	h.announce(AvailabilityTopic, string(Online))
-	var wg sync.WaitGroup
+	var hearing, wg sync.WaitGroup
+	if h.ears != nil { // until all has ended: what comes meanwhile is for an heir
+		listening, deafen := context.WithCancel(context.WithoutCancel(ctx))
+		defer hearing.Wait()
+		defer deafen()
+		hearing.Go(func() { h.ears.run(listening) })
+	}
 	errs := make([]error, len(h.parts))
 	for i, p := range h.parts {
 		wg.Go(func() {

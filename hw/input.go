@@ -43,10 +43,17 @@ func (in *input) leave(ctx context.Context, l *line.Input) error {
 }
 
 func (in *input) run(ctx context.Context) error {
+	use := in.states
 	if in.Kind == "button" {
-		return in.keep(ctx, in.clicks)
+		use = in.clicks
 	}
-	return in.keep(ctx, in.states)
+	err := in.keep(ctx, use)
+	select {
+	case l := <-in.from: // nobody has used it yet
+		err = errors.Join(err, in.leave(ctx, l))
+	default:
+	}
+	return err
 }
 
 func (in *input) addStats(all *Stats) { all.Input = append(all.Input, in.snapshot()) }

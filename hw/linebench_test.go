@@ -228,6 +228,16 @@ func (c *commander) watch(ctx context.Context, topics []string, f func(*Message)
 		f(m)
 	}
 	<-ctx.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.f = nil
+}
+
+// deaf says whether nobody hears commands.
+func (c *commander) deaf() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.f == nil
 }
 
 func (c *commander) send(topic, payload string) {
@@ -239,7 +249,9 @@ func (c *commander) message(m *Message) {
 	c.mu.Lock()
 	f := c.f
 	c.mu.Unlock()
-	f(m)
+	if f != nil {
+		f(m)
+	}
 }
 
 // works is a Hardware on a bench.

@@ -44,7 +44,9 @@ func (r *reader) run(ctx context.Context) error {
 			r.halt()
 			return nil
 		case <-wait.C:
-			r.serve(ctx, s)
+			if ctx.Err() == nil { // each call more takes its time
+				r.serve(ctx, s)
+			}
 		}
 	}
 }

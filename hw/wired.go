@@ -41,8 +41,7 @@ type output interface {
 	Close() error
 }
 
-// addLines makes a part for each input and actuator, and one that hears their
-// commands.
+// addLines makes a part for each input and actuator, and what hears commands.
 func (h *Hardware) addLines(cfg Config, open lineOpener) {
 	for _, c := range cfg.Input {
 		c = c.withDefaults()
@@ -61,7 +60,7 @@ func (h *Hardware) addLines(cfg Config, open lineOpener) {
 		h.parts, all = append(h.parts, a), append(all, a)
 	}
 	if len(all) > 0 && h.opt.Watch != nil {
-		h.parts = append(h.parts, newHearing(all, h.opt))
+		h.ears = newHearing(all, h.opt)
 	}
 }
 
