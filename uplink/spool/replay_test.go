@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,7 +92,7 @@ func TestTimeLeft(t *testing.T) {
 		{100, 10, 20, 0}, // it grows
 		{100, 10, 0, 10 * time.Second},
 		{100, 10, 5, 20 * time.Second},
-		{1 << 62, 1, 0, 100 * 365 * 24 * time.Hour},
+		{math.MaxInt, 0.001, 0, 100 * 365 * 24 * time.Hour},
 	} {
 		if got := timeLeft(c.backlog, c.out, c.in); got != c.want {
 			t.Errorf("%d at %g and %g: got %v, want %v", c.backlog, c.out, c.in, got, c.want)
