@@ -23,8 +23,8 @@ import (
 // httpProxy is a real CONNECT proxy for the user me with the password geheim.
 type httpProxy struct {
 	ln      net.Listener
-	hosts   map[string]string        // what it knows that DNS does not
-	answer  func(host string) string // instead of a tunnel, "" for the tunnel
+	hosts   map[string]string // what it knows that DNS does not
+	answer  atomic.Value      // a string, instead of a tunnel
 	wg      sync.WaitGroup
 	tunnels atomic.Int64
 	mu      sync.Mutex // guards open
@@ -37,7 +37,7 @@ func newHTTPProxy(t testing.TB, wrap func(net.Listener) net.Listener) *httpProxy
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &httpProxy{ln: wrap(ln), hosts: map[string]string{}, answer: func(string) string { return "" }}
+	p := &httpProxy{ln: wrap(ln), hosts: map[string]string{}}
 	p.wg.Go(func() {
 		for {
 			c, err := p.ln.Accept()
@@ -76,7 +76,7 @@ func (p *httpProxy) serve(c net.Conn) {
 		io.WriteString(c, "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 5\r\n\r\nno...")
 		return
 	}
-	if text := p.answer(r.Host); text != "" {
+	if text, ok := p.answer.Load().(string); ok {
 		io.WriteString(c, text)
 		io.Copy(io.Discard, c)
 		return
@@ -175,7 +175,7 @@ func TestRefusingProxy(t *testing.T) {
 	p := newHTTPProxy(t, plainListener)
 	answer := func(text string) func(*testing.T) Config {
 		return func(t *testing.T) Config {
-			p.answer = func(string) string { return text }
+			p.answer.Store(text)
 			return through(t, quick("mqtt://cloud.example.com"), p)
 		}
 	}
@@ -196,7 +196,7 @@ func TestRefusingProxy(t *testing.T) {
 		{"endless", answer("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 10_000)), "something else than HTTP"},
 		{"too eager", answer("HTTP/1.1 200 OK\r\n\r\nhello"), "more than its answer"},
 		{"mute", func(t *testing.T) Config {
-			p.answer = func(string) string { return " " }
+			p.answer.Store(" ")
 			cfg := through(t, quick("mqtt://cloud.example.com"), p)
 			cfg.ConnectTimeout = conf.Duration(100 * time.Millisecond)
 			return cfg
