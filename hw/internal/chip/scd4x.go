@@ -58,6 +58,12 @@ func openSCD4x(w Wiring) (Sensor, error) {
 	time.Sleep(30 * time.Millisecond)
 	_ = s.write(0x3F, 0x86) // stop; refused where it does not measure
 	time.Sleep(500 * time.Millisecond)
+	// Settings of an earlier run, such as an altitude, stay in its RAM until
+	// it takes its own again (3.9.5).
+	if err := s.write(0x36, 0x46); err != nil {
+		return nil, fmt.Errorf("take its own settings: %w", err)
+	}
+	time.Sleep(30 * time.Millisecond)
 	r, err := s.ask(9, time.Millisecond, 0x36, 0x82)
 	if err != nil {
 		return nil, err
