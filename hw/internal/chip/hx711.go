@@ -2,7 +2,6 @@ package chip
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -16,7 +15,7 @@ func hx711Kind() Kind {
 		Takes:      time.Second,
 		Note:       `Gives counts. To weigh, set unit = "kg" (or "g"), scale and offset of the quantity "weight": note the counts c0 of the empty scale and c1 with a known weight w; scale = w / (c1 - c0), offset = -c0 * scale. gain: 128 (the default) or 64 for input A, 32 for input B. A median over several samples is worth its time.`,
 		Pins:       "PD_SCK and DOUT to two GPIO lines, VCC 3V3, GND; E+ E- A+ A- to the load cell", Datasheet: "Avia HX711, rev. 2.0",
-		Open: openHX711,
+		Check: checkHX711, Open: openHX711,
 	}
 }
 
@@ -39,25 +38,54 @@ var errSlow = errors.New("this machine is too busy to clock the chip")
 type hx711 struct {
 	clock  Output
 	data   Input
-	pulses int  // after a value, which say what to measure next (table 3)
+	pulses int  // after a value, which say what to measure next
 	fresh  bool // the next value is of another gain
+	lost   bool // it may be in the middle of a value
+}
+
+// hx711Pulses are those after a value, by the gain of the next one (table 3).
+var hx711Pulses = map[float64]int{0: 1, 128: 1, 32: 2, 64: 3}
+
+func checkHX711(s Setup) *SetupError {
+	if hx711Pulses[s.Gain] == 0 {
+		return &SetupError{"gain", "128 or 64, or 32 for input B"}
+	}
+	return nil
 }
 
 func openHX711(w Wiring) (Sensor, error) {
-	pulses, ok := map[float64]int{0: 1, 128: 1, 32: 2, 64: 3}[w.Gain]
-	if !ok {
-		return nil, fmt.Errorf("gain %v: 128 or 64 is possible, or 32 for input B", w.Gain)
+	if err := checkHX711(w.Setup); err != nil {
+		return nil, err
 	}
-	s := &hx711{clock: w.Clock, data: w.Data, pulses: pulses, fresh: true}
-	if err := s.clock.Set(false); err != nil { // on
+	s := &hx711{clock: w.Clock, data: w.Data, pulses: hx711Pulses[w.Gain]}
+	if err := s.restart(); err != nil {
 		return nil, err
 	}
 	return s, s.ready()
 }
 
+// restart switches the chip off and on, which is the one way out of the middle
+// of a value: an earlier process may have ended there.
+func (s *hx711) restart() error {
+	if err := s.clock.Set(true); err != nil {
+		return err
+	}
+	time.Sleep(2 * hx711High)
+	if err := s.clock.Set(false); err != nil {
+		return err
+	}
+	s.fresh, s.lost = true, false
+	return nil
+}
+
 // Read takes a value, more than one where the first is not of the right gain
 // or was disturbed.
 func (s *hx711) Read(out []float64) error {
+	if s.lost {
+		if err := s.restart(); err != nil {
+			return err
+		}
+	}
 	for range 6 {
 		if err := s.ready(); err != nil {
 			return err
@@ -65,6 +93,7 @@ func (s *hx711) Read(out []float64) error {
 		raw, slow, err := s.shift()
 		switch {
 		case err != nil:
+			s.lost = true
 			return err
 		case slow:
 			s.fresh = true // it may have been off, and is back at a gain of 128

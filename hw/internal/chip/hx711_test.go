@@ -13,6 +13,7 @@ type cell struct {
 	stuck  bool          // the data line is at level for ever
 	level  bool
 	late   int // pulses from now until one is high for 100 µs; 0: none
+	breaks int // pulses from now until broken; 0: never
 	broken error
 
 	clock  bool
@@ -34,6 +35,12 @@ func (c *cell) Set(high bool) error {
 		return nil
 	}
 	c.clock = high
+	if c.breaks > 0 && high {
+		if c.breaks--; c.breaks == 0 {
+			c.broken = errGone
+			return c.broken
+		}
+	}
 	if high {
 		c.rose = time.Now()
 		if c.late > 0 {
@@ -181,6 +188,32 @@ func TestHX711OnABusyMachine(t *testing.T) {
 		s.(*hx711).clock = clock
 		near(t, "later", reading(t, "hx711", s)[0], 1000, 0)
 	})
+}
+
+// Left in the middle of a value, by an error or because the process ended
+// there, it gives right ones again and none that are shifted.
+func TestHX711LeftInTheMiddle(t *testing.T) {
+	for anew := range 2 {
+		for pulse := 1; pulse <= 25; pulse++ {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCell(map[int]int32{1: 0x5AA5A5})
+				s := openCell(t, c, 128)
+				reading(t, "hx711", s)
+				c.breaks = pulse
+				if err := s.Read(make([]float64, 1)); !errors.Is(err, errGone) {
+					t.Fatalf("pulse %d: got %v, want %v", pulse, err, errGone)
+				}
+				c.broken = nil
+				if anew == 1 {
+					c.clock = false
+					s = openCell(t, c, 128)
+				}
+				for range 2 {
+					near(t, "later", reading(t, "hx711", s)[0], 0x5AA5A5, 0)
+				}
+			})
+		}
+	}
 }
 
 type slowOutput struct{ Output }
