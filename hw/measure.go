@@ -21,7 +21,14 @@ type measure struct {
 // measuresOf joins what a kind measures with what is configured of it.
 func measuresOf(c SensorConfig, k chip.Kind) []measure {
 	all := make([]measure, len(k.Quantities))
+	var steps []float64
+	if k.Steps != nil {
+		steps = k.Steps(c.setup())
+	}
 	for i, q := range k.Quantities {
+		if steps != nil {
+			q.Resolution = steps[i]
+		}
 		var said QuantityConfig
 		if at := slices.IndexFunc(c.Quantity, func(s QuantityConfig) bool { return s.Name == q.Name }); at >= 0 {
 			said = c.Quantity[at]

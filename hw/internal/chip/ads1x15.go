@@ -12,21 +12,22 @@ import (
 )
 
 func ads1015Kind() Kind {
-	return ads1x15Kind("ads1015", "TI ADS1015 (one input)", "TI SBAS473E", 0.002, openADS1015)
+	return ads1x15Kind("ads1015", "TI ADS1015 (one input)", "TI SBAS473E", 2048, openADS1015)
 }
 
 func ads1115Kind() Kind {
-	return ads1x15Kind("ads1115", "TI ADS1115 (one input)", "TI SBAS444D", 0.000125, openADS1115)
+	return ads1x15Kind("ads1115", "TI ADS1115 (one input)", "TI SBAS444D", 32768, openADS1115)
 }
 
-func ads1x15Kind(name, title, datasheet string, resolution float64, open func(Wiring) (Sensor, error)) Kind {
+func ads1x15Kind(name, title, datasheet string, half float64, open func(Wiring) (Sensor, error)) Kind {
 	return Kind{
 		Name: name, Title: title, Bus: I2C, Addresses: []uint16{0x48, 0x49, 0x4A, 0x4B},
-		Quantities: []Quantity{voltage(resolution, -6.144, 6.144)},
+		Quantities: []Quantity{voltage(4.096/half, -6.144, 6.144)},
 		Keys:       []string{"channel", "gain"},
 		Every:      20 * time.Millisecond, Takes: 40 * time.Millisecond,
 		Note: `channel: "0" (the default) to "3", or a difference: "0-1", "0-3", "1-3", "2-3". gain: the largest voltage measured, one of 6.144, 4.096 (the default), 2.048, 1.024, 0.512, 0.256. No input may exceed the supply by 0.3 V.`,
 		Pins: "SDA SCL 3V3 GND; ADDR to 3V3, SDA or SCL for 0x49, 0x4A, 0x4B", Datasheet: datasheet,
+		Steps: func(s Setup) []float64 { return []float64{adsGain(s) / half} },
 		Check: checkADS1x15, Open: open,
 	}
 }
@@ -48,6 +49,9 @@ func checkADS1x15(s Setup) *SetupError {
 	}
 	return nil
 }
+
+// adsGain is the largest voltage measured.
+func adsGain(s Setup) float64 { return cmp.Or(s.Gain, 4.096) }
 
 func adsChannel(name string) int {
 	return slices.IndexFunc(adsChannels, func(c ads1x15.Channel) bool { return c.String() == name })
@@ -73,7 +77,7 @@ func openADS1x15(w Wiring, create func(i2c.Bus, *ads1x15.Opts) (*ads1x15.Dev, er
 	if err := checkADS1x15(w.Setup); err != nil {
 		return nil, err
 	}
-	i, gain := adsChannel(cmp.Or(w.Channel, "0")), cmp.Or(w.Gain, 4.096)
+	i, gain := adsChannel(cmp.Or(w.Channel, "0")), adsGain(w.Setup)
 	bus := &adsBus{tap: tap{Bus: w.I2C}}
 	dev, err := create(bus, &ads1x15.Opts{I2cAddress: w.Address})
 	if err != nil {

@@ -63,6 +63,9 @@ type Kind struct {
 	// by an identity register, without disturbing a chip of another kind; nil
 	// where chips of this kind cannot be told.
 	Identify func(bus i2c.Bus, addr uint16) bool
+	// Steps returns the resolution of each quantity as a setup makes it; nil
+	// where none changes it.
+	Steps func(Setup) []float64
 	// Check says what of a setup this kind cannot do, before there is a chip;
 	// nil where the keys have no more rules than their own.
 	Check func(Setup) *SetupError

@@ -1,7 +1,6 @@
 package chip
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -16,11 +15,11 @@ func ina219Kind() Kind {
 	}
 	return Kind{
 		Name: "ina219", Title: "TI INA219", Bus: I2C, Addresses: addresses,
-		Quantities: []Quantity{voltage(0.004, 0, 32), current(0.0001, -3200, 3200), power(0.001, -102400, 102400)},
+		Quantities: []Quantity{voltage(0.004, 0, 32), current(0.0001, -32000, 32000), power(0.001, -1024000, 1024000)},
 		Keys:       []string{"shunt"},
 		Every:      ina219Conversion, Takes: 20 * time.Millisecond,
 		Pins: "SDA SCL 3V3 GND; shunt (boards have 0.1 Ω, the default) between VIN+ and VIN-", Datasheet: "TI SBOS448G",
-		Open: openINA219,
+		Steps: shuntSteps(0.004, 10e-6), Check: checkShunt, Open: openINA219,
 	}
 }
 
@@ -44,13 +43,10 @@ type ina219Chip struct {
 }
 
 func openINA219(w Wiring) (Sensor, error) {
-	ohm := w.Shunt
-	if ohm == 0 {
-		ohm = 0.1
+	if err := checkShunt(w.Setup); err != nil {
+		return nil, err
 	}
-	if !(ohm >= 1e-4 && ohm <= 10) {
-		return nil, fmt.Errorf("a shunt of %v Ω: 0.0001 to 10 can be used", ohm)
-	}
+	ohm := shuntOf(w.Setup)
 	bus := &tap{Bus: w.I2C}
 	dev, err := ina219.New(bus, &ina219.Opts{
 		Address:       int(w.Address),

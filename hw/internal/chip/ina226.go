@@ -26,7 +26,7 @@ func ina226Kind() Kind {
 	}
 	return Kind{
 		Name: "ina226", Title: "TI INA226", Bus: I2C, Addresses: addresses,
-		Quantities: []Quantity{voltage(0.00125, 0, 36), current(0.0001, -10000, 10000), power(0.001, -360000, 360000)},
+		Quantities: []Quantity{voltage(0.00125, 0, 36), current(0.000025, -8200, 8200), power(0.00025, -295200, 295200)},
 		Keys:       []string{"shunt"},
 		Every:      100 * time.Millisecond,
 		Takes:      50 * time.Millisecond,
@@ -34,6 +34,8 @@ func ina226Kind() Kind {
 		Pins:       "SDA SCL 3V3 GND; shunt between IN+ and IN-, VBUS to the load",
 		Datasheet:  "TI SBOS547",
 		Identify:   func(bus i2c.Bus, addr uint16) bool { return (&port{bus: bus, addr: addr}).isINA226() == nil },
+		Steps:      shuntSteps(0.00125, 2.5e-6),
+		Check:      checkShunt,
 		Open:       openINA226,
 	}
 }
@@ -47,13 +49,10 @@ const (
 )
 
 func openINA226(w Wiring) (Sensor, error) {
-	d := &ina226{port: port{bus: w.I2C, addr: w.Address}, shunt: w.Shunt}
-	if d.shunt == 0 {
-		d.shunt = 0.1
+	if err := checkShunt(w.Setup); err != nil {
+		return nil, err
 	}
-	if !(d.shunt > 0) {
-		return nil, fmt.Errorf("a shunt of %v Ω is none", d.shunt)
-	}
+	d := &ina226{port: port{bus: w.I2C, addr: w.Address}, shunt: shuntOf(w.Setup)}
 	return d, d.isINA226()
 }
 

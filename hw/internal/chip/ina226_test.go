@@ -55,9 +55,10 @@ func TestINA226Errors(t *testing.T) {
 	}
 	wantError(t, k, w, recorded(ina226Opened, stuck), errBusy)
 	wantErrorWhereverItBreaks(t, k, w, 0, ina226Opened, ina226Measured(0, 0))
-	w.Shunt = -1
-	if _, err := k.Open(w); err == nil {
-		t.Error("took a shunt below zero")
+	for _, w.Shunt = range []float64{-1, 1e-9, 1e9} {
+		if _, err := k.Open(w); err == nil {
+			t.Errorf("took a shunt of %v", w.Shunt)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ func mcp3008Input() Kind {
 		Note:       `channel: "0" (the default) to "7", or a difference of neighbours: "0-1", "1-0", "2-3" and so on, which is 0 V when it is below zero. reference: the voltage at VREF, 3.3 V by default. With VDD at 5V it would harm the Pi.`,
 		Pins:       "SCLK MOSI MISO CE0; VDD and VREF to 3V3, AGND and DGND to GND",
 		Datasheet:  "Microchip DS21295D",
+		Steps:      func(s Setup) []float64 { return []float64{referenceMCP3008(s) / 1024} },
 		Check:      checkMCP3008,
 		Open:       openMCP3008,
 	}
@@ -55,6 +56,8 @@ func checkMCP3008(s Setup) *SetupError {
 	return nil
 }
 
+func referenceMCP3008(s Setup) float64 { return cmp.Or(s.Reference, 3.3) }
+
 func openMCP3008(w Wiring) (Sensor, error) {
 	if err := checkMCP3008(w.Setup); err != nil {
 		return nil, err
@@ -67,7 +70,7 @@ func openMCP3008(w Wiring) (Sensor, error) {
 	// A start bit, the input, then clocks for the answer (figure 6-1). Two
 	// bytes more than that are for the repetition.
 	return &mcp3008{
-		conn: conn, reference: cmp.Or(w.Reference, 3.3),
+		conn: conn, reference: referenceMCP3008(w.Setup),
 		w: [5]byte{1, mcp3008Inputs[w.Channel] << 4},
 	}, nil
 }

@@ -60,7 +60,7 @@ func TestINA219(t *testing.T) {
 			near(t, c.name, out[1], c.ampere, 1e-9)
 		})
 	}
-	for _, ohm := range []float64{-0.1, 1e-5, 11, 1e5, math.NaN(), math.Inf(1)} {
+	for _, ohm := range []float64{-0.1, 1e-6, 11, 1e5, math.NaN(), math.Inf(1)} {
 		if _, err := openINA219(Wiring{I2C: &jack{addr: 0x40, model: words16{}.tx}, Address: 0x40, Setup: Setup{Shunt: ohm}}); err == nil {
 			t.Errorf("a shunt of %v Ω: no error", ohm)
 		}
