@@ -53,12 +53,20 @@ func (a *actuator) inherit(now time.Time) {
 
 func (a *actuator) addStats(all *Stats) { all.Actuator = append(all.Actuator, a.snapshot()) }
 
-// hear takes a command from another goroutine and never blocks.
+// hear takes a command from another goroutine and never blocks. Of too many the
+// newest are kept: the last may be the OFF that counts.
 func (a *actuator) hear(m *Message) {
-	select {
-	case a.commands <- m:
-	default:
-		a.refuse(m, fmt.Errorf("%d commands wait already", mostCommands))
+	for {
+		select {
+		case a.commands <- m:
+			return
+		default:
+		}
+		select {
+		case old := <-a.commands:
+			a.refuse(old, fmt.Errorf("overtaken by %d newer commands", mostCommands))
+		default:
+		}
 	}
 }
 
