@@ -333,3 +333,33 @@ func TestInputsOutliveAReload(t *testing.T) {
 		}
 	})
 }
+
+// A second reload that comes before the first has begun finds the lines too.
+func TestInputsOutliveTwoReloadsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 {
+			b, dir := newBench(), t.TempDir()
+			cfg := water()
+			cfg.Input = append(cfg.Input, InputConfig{Kind: "contact", Name: "door", Line: "GPIO17"})
+			first, second, third := newWorksIn(t, b, cfg, dir), newWorksIn(t, b, cfg, dir), newWorksIn(t, b, cfg, dir)
+			stop := first.start(t)
+			synctest.Wait()
+			second.Follow(first.Hardware)
+			stop()
+			third.Follow(second.Hardware)
+			second.start(t)()
+			b.change(func() { b.fail["GPIO17"], b.fail["GPIO22"] = errBusy, errBusy })
+			stop = third.start(t)
+			time.Sleep(time.Second)
+			stop()
+			for _, s := range third.Stats().Input {
+				if s.State != Online {
+					t.Fatalf("%s is %s: %s", s.Name, s.State, s.Cause)
+				}
+			}
+			if b.wire("GPIO17").open != 0 || b.wire("GPIO22").open != 0 {
+				t.Fatal("a line stays open")
+			}
+		}
+	})
+}
