@@ -97,7 +97,9 @@ func (s *sensor) openChip() error {
 		return err
 	}
 	s.wire = wire
+	hold(wire)
 	c, err := s.of.Open(w)
+	release(wire)
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the chip: %w", err), s.closeWire())
 	}
@@ -109,7 +111,10 @@ func (s *sensor) readChip() error {
 	for i := range s.raw {
 		s.raw[i] = math.NaN()
 	}
-	if err := s.chip.Read(s.raw); err != nil {
+	hold(s.wire)
+	err := s.chip.Read(s.raw)
+	release(s.wire)
+	if err != nil {
 		return err
 	}
 	return s.inRange()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 
 	"tidegate/hw/internal/bus"
 	"tidegate/hw/internal/chip"
@@ -59,6 +60,19 @@ func openWiring(c SensorConfig, k chip.Kind) (chip.Wiring, io.Closer, error) {
 		return w, both, nil
 	}
 	return w, nil, err
+}
+
+// hold keeps a scan away from a bus where one may come, until release.
+func hold(wire io.Closer) {
+	if l, ok := wire.(sync.Locker); ok {
+		l.Lock()
+	}
+}
+
+func release(wire io.Closer) {
+	if l, ok := wire.(sync.Locker); ok {
+		l.Unlock()
+	}
 }
 
 // pair are the lines of a chip that is clocked by hand.

@@ -108,7 +108,9 @@ const (
 	w1Folder = "/sys/bus/w1/devices"
 )
 
-// I2C opens a bus by its name.
+// I2C opens a bus by its name. It is also a sync.Locker: while it is locked, no
+// scan by another process asks a chip who it is. Those who read have the lock
+// together.
 func I2C(name string) (i2c.BusCloser, error) {
 	if i2cAlias.MatchString(name) {
 		return nil, &Error{Bus: name, Hint: "tidegate hw scan lists the buses and their aliases", Err: errNoAlias}
@@ -117,14 +119,15 @@ func I2C(name string) (i2c.BusCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a bus's name", name)
 	}
-	if err := reachable(name, devices+name, "i2c", i2cHint(n)); err != nil {
-		return nil, err
+	f, err := os.OpenFile(devices+name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, explain(name, "i2c", i2cHint(n), err)
 	}
 	b, err := sysfs.NewI2C(n)
 	if err != nil {
-		return nil, &Error{Bus: name, Hint: "another kind of device has its name", Err: err}
+		return nil, errors.Join(&Error{Bus: name, Hint: "another kind of device has its name", Err: err}, f.Close())
 	}
-	return b, nil
+	return &handle{BusCloser: b, f: f}, nil
 }
 
 func i2cHint(n int) string {

@@ -23,6 +23,7 @@ type I2CBus struct {
 	Notes   []string `json:"notes"`
 	Chips   []Chip   `json:"chips"`
 	Error   string   `json:"error,omitempty"` // why it could not be looked at
+	busy    bool     // its readings do not end
 	of      string   // its node in the device tree: "/soc/i2c@7e804000"
 }
 

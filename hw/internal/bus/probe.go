@@ -3,7 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
-	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +18,10 @@ type Wire interface {
 	// Answers asks at an address in one of the two harmless ways. It returns
 	// errInUse for an address that a driver of the kernel has, and is not asked.
 	Answers(addr uint16, q question) (bool, error)
+	// Alone keeps readings of the gateway away until Unlock; false when one
+	// does not end.
+	Alone() bool
+	Unlock()
 }
 
 // question is how an address is asked.
@@ -53,11 +57,9 @@ const firstAddress, lastAddress = 0x08, 0x77
 
 var errInUse = errors.New("a driver of the kernel has this address")
 
-// wire is a bus of the kernel, with a second handle for the calls that periph
-// has not.
+// wire is a bus of the kernel.
 type wire struct {
-	i2c.BusCloser
-	f     *os.File
+	*handle
 	funcs uint64
 }
 
@@ -67,18 +69,25 @@ func openWire(name string) (Wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(devices+name, os.O_RDWR, 0)
-	if err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
-	w := &wire{BusCloser: b, f: f}
+	w := &wire{handle: b.(*handle)}
 	if err := w.call(callFuncs, unsafe.Pointer(&w.funcs)); err != nil {
 		return nil, errors.Join(fmt.Errorf("ask %s what it can: %w", name, err), w.Close())
 	}
 	return w, nil
 }
 
-func (w *wire) Close() error { return errors.Join(w.BusCloser.Close(), w.f.Close()) }
+// patience is how long a scan waits for a reading to end; that of a
+// thermometer behind a bridge takes a second and a half.
+const patience = 3 * time.Second
+
+func (w *wire) Alone() bool {
+	for end := time.Now().Add(patience); !w.tryAlone(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
 
 // The kernel's calls [Linux, include/uapi/linux/i2c-dev.h and i2c.h].
 const (

@@ -22,9 +22,9 @@ type Machine struct {
 
 // Scan lists what is there. It disturbs nothing: addresses are asked by the
 // rule of i2cdetect (see ask), kinds by the questions of chip.Kind.Identify,
-// and only at their own addresses. Each transfer is a whole one, so that a
-// gateway may go on beside it: a reading that meets a question in its middle
-// fails its checksum, is not published and is taken again.
+// and only at their own addresses. A gateway may go on beside it: addresses are
+// asked in one transfer, which disturbs no reading, and kinds while no reading is
+// under way (see handle).
 //
 // What cannot be looked at is in the result with its error; the error returned
 // is of Only.
@@ -178,7 +178,7 @@ func (b *I2CBus) askAll(t tree, w Wire) error {
 		asked++
 		c := Chip{Address: addr, Is: []string{}, MayBe: []string{}}
 		if yes || !w.Quick() { // some answer a question, but no read without one
-			c.recognise(w, kinds)
+			b.recognise(w, &c, kinds)
 		}
 		if yes {
 			answers++
@@ -195,7 +195,29 @@ func (b *I2CBus) askAll(t tree, w Wire) error {
 }
 
 // recognise asks what may have the address.
-func (c *Chip) recognise(w Wire, kinds []chip.Kind) {
+func (b *I2CBus) recognise(w Wire, c *Chip, kinds []chip.Kind) {
+	if b.busy || !w.Alone() {
+		if !b.busy {
+			b.busy = true
+			b.Notes = append(b.Notes, "the gateway has a reading that does not end, so no chip was asked what it is")
+		}
+		c.unasked(kinds)
+		return
+	}
+	defer w.Unlock()
+	c.ask(w, kinds)
+}
+
+// unasked takes every kind for possible.
+func (c *Chip) unasked(kinds []chip.Kind) {
+	for _, k := range kinds {
+		if k.Bus == chip.I2C && slices.Contains(k.Addresses, c.Address) {
+			c.MayBe = append(c.MayBe, k.Name)
+		}
+	}
+}
+
+func (c *Chip) ask(w Wire, kinds []chip.Kind) {
 	before, switched := c.control(w)
 	for _, k := range kinds {
 		switch {

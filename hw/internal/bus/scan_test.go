@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"periph.io/x/conn/v3/i2c/i2ctest"
@@ -60,10 +61,13 @@ type fakeWire struct {
 	inUse   []uint16
 	trouble error // of every address
 	quick   bool
+	busy    bool
 	asked   map[uint16]question
 }
 
 func (w *fakeWire) Quick() bool { return w.quick }
+func (w *fakeWire) Alone() bool { return !w.busy }
+func (w *fakeWire) Unlock()     {}
 
 func (w *fakeWire) Answers(addr uint16, q question) (bool, error) {
 	if slices.Contains(w.inUse, addr) {
@@ -256,6 +260,57 @@ func TestSwitchOfBusesStaysAsItWas(t *testing.T) {
 			t.Errorf("got %+v and channels %#02x, want unknown and %#02x", f.I2C[0].Chips, w.channels, channels)
 		}
 	}
+}
+
+// While a reading does not end, nobody is asked what it is.
+func TestScanOfBusyBus(t *testing.T) {
+	w := &fakeWire{quick: true, busy: true, answers: []uint16{0x62, 0x76}}
+	f := scanned(t, Machine{Root: plant(t, "pi4"), Open: onBuses(map[string]*fakeWire{"i2c-1": w}), Only: []string{"1"}})
+	var got []string
+	for _, c := range f.I2C[0].Chips {
+		got = append(got, c.words())
+	}
+	if want := []string{"may be scd4x", "may be bme280 or bme680 or bmp280"}; !slices.Equal(got, want) || len(f.I2C[0].Notes) != 1 || w.Count != 0 {
+		t.Errorf("got %q and %q, want %q", got, f.I2C[0].Notes, want)
+	}
+}
+
+// A scan asks no chip while a reading of another process is under way, and a
+// reading waits while a scan asks; two readings do not wait for each other. The
+// lock is that of a file, whatever its kind.
+func TestReadingsAndScansKeepApart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "i2c-1")
+	open := func() *handle {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return &handle{f: f}
+	}
+	one, other, scan := open(), open(), open()
+	one.Lock()
+	other.Lock()
+	if scan.tryAlone() {
+		t.Error("a scan asks beside two readings")
+	}
+	one.Unlock()
+	if scan.tryAlone() {
+		t.Error("a scan asks beside a reading")
+	}
+	other.Unlock()
+	if !scan.tryAlone() {
+		t.Fatal("a scan may not ask, with no reading under way")
+	}
+	read := make(chan struct{})
+	go func() { one.Lock(); close(read) }()
+	select {
+	case <-read:
+		t.Error("a reading goes on while a scan asks")
+	case <-time.After(20 * time.Millisecond):
+	}
+	scan.Unlock()
+	<-read
 }
 
 func TestEveryAddressAnswers(t *testing.T) {
