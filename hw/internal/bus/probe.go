@@ -15,6 +15,9 @@ type Wire interface {
 	i2c.BusCloser
 	// Quick says whether the adapter can send an address and nothing else.
 	Quick() bool
+	// Messages says whether the adapter can do more than SMBus's calls, which
+	// drivers of sensors need.
+	Messages() bool
 	// Answers asks at an address in one of the two harmless ways. It returns
 	// errInUse for an address that a driver of the kernel has, and is not asked.
 	Answers(addr uint16, q question) (bool, error)
@@ -95,6 +98,7 @@ const (
 	callFuncs = 0x0705
 	callSMBus = 0x0720
 
+	funcMessages = 1 << 0
 	funcQuick    = 1 << 16
 	smbusWrite   = 0
 	smbusRead    = 1
@@ -109,7 +113,8 @@ type smbusCall struct {
 	data      *[34]byte
 }
 
-func (w *wire) Quick() bool { return w.funcs&funcQuick != 0 }
+func (w *wire) Quick() bool    { return w.funcs&funcQuick != 0 }
+func (w *wire) Messages() bool { return w.funcs&funcMessages != 0 }
 
 func (w *wire) Answers(addr uint16, q question) (bool, error) {
 	switch err := unix.IoctlSetInt(int(w.f.Fd()), callSlave, int(addr)); {
@@ -126,10 +131,10 @@ func (w *wire) Answers(addr uint16, q question) (bool, error) {
 	switch err := w.call(callSMBus, unsafe.Pointer(&c)); {
 	case err == nil:
 		return true, nil
-	case errors.Is(err, unix.ETIMEDOUT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ESHUTDOWN), errors.Is(err, unix.EAGAIN):
+	case errors.Is(err, unix.ETIMEDOUT), errors.Is(err, unix.ESHUTDOWN), errors.Is(err, unix.EAGAIN):
 		return false, err
 	}
-	return false, nil // drivers have several numbers for no acknowledge
+	return false, nil // drivers have several numbers for no acknowledge, ENODEV among them
 }
 
 func (w *wire) call(request uintptr, arg unsafe.Pointer) error {

@@ -156,6 +156,9 @@ const mostTroubles = 3
 
 func (b *I2CBus) askAll(t tree, w Wire) error {
 	kinds, answers, asked, troubles := chip.Kinds(), 0, 0, 0
+	if !w.Messages() {
+		b.Notes = append(b.Notes, "this adapter knows SMBus only: no sensor can be read here, nor asked what it is")
+	}
 	if !w.Quick() {
 		b.Notes = append(b.Notes, "this adapter cannot send an address alone, so some chips may not be found")
 	}
@@ -177,7 +180,7 @@ func (b *I2CBus) askAll(t tree, w Wire) error {
 		}
 		asked++
 		c := Chip{Address: addr, Is: []string{}, MayBe: []string{}}
-		if yes || !w.Quick() { // some answer a question, but no read without one
+		if w.Messages() && (yes || !w.Quick()) { // some answer a question, but no read without one
 			b.recognise(w, &c, kinds)
 		}
 		if yes {

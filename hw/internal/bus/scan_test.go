@@ -62,12 +62,14 @@ type fakeWire struct {
 	trouble error // of every address
 	quick   bool
 	busy    bool
+	smbus   bool // only
 	asked   map[uint16]question
 }
 
-func (w *fakeWire) Quick() bool { return w.quick }
-func (w *fakeWire) Alone() bool { return !w.busy }
-func (w *fakeWire) Unlock()     {}
+func (w *fakeWire) Quick() bool    { return w.quick }
+func (w *fakeWire) Messages() bool { return !w.smbus }
+func (w *fakeWire) Alone() bool    { return !w.busy }
+func (w *fakeWire) Unlock()        {}
 
 func (w *fakeWire) Answers(addr uint16, q question) (bool, error) {
 	if slices.Contains(w.inUse, addr) {
@@ -311,6 +313,15 @@ func TestReadingsAndScansKeepApart(t *testing.T) {
 	}
 	scan.Unlock()
 	<-read
+}
+
+// An adapter without messages cannot ask, and is of no use to a sensor.
+func TestScanOfSMBus(t *testing.T) {
+	w := &fakeWire{quick: true, smbus: true, answers: []uint16{0x76}}
+	f := scanned(t, Machine{Root: plant(t, "pi4"), Open: onBuses(map[string]*fakeWire{"i2c-1": w}), Only: []string{"1"}})
+	if b := f.I2C[0]; len(b.Chips) != 1 || b.Chips[0].words() != "unknown" || len(b.Notes) != 1 || len(f.Sensors) > 0 || b.Error != "" {
+		t.Errorf("got %+v, want an unknown chip, a note and nothing to paste", b)
+	}
 }
 
 func TestEveryAddressAnswers(t *testing.T) {
