@@ -72,6 +72,9 @@ func TestRealBuses(t *testing.T) {
 	h.header(t)
 	do(t, h.Machine, "make", "/etc/tidegate.toml", configuration(h.bus))
 	do(t, h.Machine, "mkdir", "/tmp/data")
+	if !t.Run("a scan", func(t *testing.T) { testScan(t, h) }) {
+		t.FailNow()
+	}
 	h.start(t)
 	for _, test := range []struct {
 		name string
@@ -79,6 +82,7 @@ func TestRealBuses(t *testing.T) {
 	}{
 		{"readings", testReadings},
 		{"an adapter for SMBus only", testSMBus},
+		{"a scan beside the gateway", testScanBeside},
 		{"a chip pulled and plugged in", testChipPulled},
 		{"a chip that hangs", testChipHangs},
 		{"the bus pulled and plugged in", testBusPulled},

@@ -116,7 +116,7 @@ type bh1750 struct{ measured bool }
 
 func (c *bh1750) Write(p []byte) bool {
 	if len(p) != 1 {
-		return false
+		return len(p) == 0 // its address alone
 	}
 	switch p[0] &^ 3 {
 	case 0x10, 0x20: // measure: continuously, once
@@ -138,15 +138,17 @@ func (c *bh1750) Read(p []byte) bool {
 type sht31 struct{ answer []byte }
 
 func (c *sht31) Write(p []byte) bool {
-	c.answer = nil
 	if len(p) < 2 {
 		return len(p) == 0
 	}
+	c.answer = nil
 	switch uint16(p[0])<<8 | uint16(p[1]) {
 	case 0x2400, 0x240b, 0x2416, 0x2c06, 0x2c0d, 0x2c10:
 		c.answer = append(sensirion(0x6666), sensirion(0x8000)...)
 	case 0xf32d: // status
 		c.answer = sensirion(0x8010)
+	case 0x3682: // serial number
+		c.answer = append(sensirion(0x0a1b), sensirion(0x2c3d)...)
 	}
 	return true
 }
