@@ -104,7 +104,7 @@ func TestLineThatIsMissingComesBack(t *testing.T) {
 		stop := w.start(t)
 		defer stop()
 		time.Sleep(10 * time.Minute)
-		if s := w.Stats().Input[0]; s.State != Offline || s.Cause != errBusy.Error() || s.Errors < 10 || s.Errors > 20 {
+		if s := w.Stats().Input[0]; s.State != Offline || s.Cause != errBusy.Error() || s.Errors < 100 || s.Errors > 130 {
 			t.Errorf("got %+v", s)
 		}
 		if n := w.log.count("line is offline"); n != 1 {

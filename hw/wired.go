@@ -125,8 +125,12 @@ func (w *wired) offline(err error) time.Duration {
 		w.announce(w.presence, string(Offline))
 		w.log.Warn("line is offline", "err", err)
 	}
-	return retry(w.failures)
+	return min(retry(w.failures), lineRetry)
 }
+
+// lineRetry is the longest time between two tries to open a line or a PWM
+// channel: a relay may be on that must be off. A try disturbs no bus.
+const lineRetry = 5 * time.Second
 
 // gone says that nobody looks at the line any more.
 func (w *wired) gone() {
