@@ -1,7 +1,6 @@
 package chip
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -104,23 +103,13 @@ func onlyOnBridge(bridge *ds248x.Dev) (onewire.Address, error) {
 			names, found = append(names, deviceName(a)), a
 		}
 	}
-	switch len(names) {
-	case 0:
-		return 0, errors.New("no thermometer is on the wire")
-	case 1:
-		return found, nil
-	}
-	return 0, fmt.Errorf("say which: there are %s", strings.Join(names, ", "))
+	_, err = only(names)
+	return found, err
 }
 
 // Read measures once, and once more when it may be the value of the power-up.
 func (s *ds2482Thermometer) Read(out []float64) error {
-	t, doubtful, err := s.measure()
-	if err == nil && doubtful && !(math.Abs(s.last-powerUp) <= 5) {
-		if t, doubtful, err = s.measure(); err == nil && doubtful {
-			err = errPowerUp
-		}
-	}
+	t, err := certain(s, s.last)
 	if err != nil {
 		return err
 	}

@@ -22,3 +22,15 @@ func current(resolution, low, high float64) Quantity {
 func power(resolution, low, high float64) Quantity {
 	return Quantity{Name: "power", Unit: "W", Class: "power", Resolution: resolution, Low: low, High: high}
 }
+
+func pressure(resolution, low, high float64) Quantity {
+	return Quantity{Name: "pressure", Unit: "hPa", Class: "atmospheric_pressure", Resolution: resolution, Low: low, High: high}
+}
+
+func eco2(high float64) Quantity {
+	return Quantity{Name: "eco2", Unit: "ppm", Class: "carbon_dioxide", Resolution: 1, Low: 400, High: high}
+}
+
+func tvoc(high float64) Quantity {
+	return Quantity{Name: "tvoc", Unit: "ppb", Class: "volatile_organic_compounds_parts", Resolution: 1, Low: 0, High: high}
+}

@@ -17,14 +17,6 @@ func sgp30Kind() Kind {
 	}
 }
 
-func eco2(high float64) Quantity {
-	return Quantity{Name: "eco2", Unit: "ppm", Class: "carbon_dioxide", Resolution: 1, Low: 400, High: high}
-}
-
-func tvoc(high float64) Quantity {
-	return Quantity{Name: "tvoc", Unit: "ppb", Class: "volatile_organic_compounds_parts", Resolution: 1, Low: 0, High: high}
-}
-
 // sgp30 measures when it is read, once a second. The driver is ours: periph's
 // checks no checksum, sleeps for 20 seconds when it is opened, reads in a
 // goroutine that keeps the bus busy behind its owner's back, and logs errors

@@ -54,7 +54,3 @@ func holds(bus i2c.Bus, addr uint16, register byte, mask, want uint16) bool {
 	}
 	return got&mask == want
 }
-
-func pressure(resolution, low, high float64) Quantity {
-	return Quantity{Name: "pressure", Unit: "hPa", Class: "atmospheric_pressure", Resolution: resolution, Low: low, High: high}
-}

@@ -106,22 +106,11 @@ func onlyThermometer(root string) (string, error) {
 			all = append(all, e.Name())
 		}
 	}
-	switch len(all) {
-	case 0:
-		return "", errors.New("no thermometer is on the wire")
-	case 1:
-		return all[0], nil
-	}
-	return "", fmt.Errorf("say which: there are %s", strings.Join(all, ", "))
+	return only(all)
 }
 
 func (d *w1Thermometer) Read(out []float64) error {
-	t, doubtful, err := d.measure()
-	if err == nil && doubtful && !(math.Abs(d.last-powerUp) <= 5) {
-		if t, doubtful, err = d.measure(); err == nil && doubtful {
-			err = errPowerUp
-		}
-	}
+	t, err := certain(d, d.last)
 	if err != nil {
 		return err
 	}
