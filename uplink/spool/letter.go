@@ -160,10 +160,7 @@ func takeOut(dir string, again bool, pick func(ID) bool) (n int, err error) {
 func appendDead(dir string, lines []byte) (gone []Letter, err error) {
 	path, old := filepath.Join(dir, deadName), filepath.Join(dir, deadOld)
 	if info, err := os.Stat(path); err == nil && info.Size() > deadBytes {
-		was, err := readLetters(old)
-		if err != nil {
-			return nil, err
-		}
+		was, _ := readLetters(old) // what cannot be read cannot be counted, and must not keep new ones out
 		if err := os.Rename(path, old); err != nil {
 			return nil, err
 		}

@@ -41,6 +41,20 @@ func TestRefuseWithoutDisk(t *testing.T) {
 	}
 }
 
+// Old letters that cannot be read give way like others, uncounted.
+func TestUnreadableOldLetters(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(deadOld, filepath.Join(dir, deadOld)); err != nil { // to itself
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, deadName), make([]byte, deadBytes+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := appendDead(dir, []byte("{}\n")); err != nil || len(gone) != 0 {
+		t.Errorf("got %d gone and %v, want the new letter written", len(gone), err)
+	}
+}
+
 // TestOldLettersAreCounted refuses more than the dead letters have room for: the
 // oldest go, and each is counted.
 func TestOldLettersAreCounted(t *testing.T) {
