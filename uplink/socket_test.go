@@ -71,42 +71,82 @@ func TestGatherBytes(t *testing.T) {
 }
 
 // A run of PUBACKs that stays shorter than expected must come through all the
-// same, as must the end of the connection.
+// same, as must the end of the connection: to a reader that waits for more.
 func TestGatheredAcksAreNotHeldBack(t *testing.T) {
 	s, far := pairOf(t)
-	s.rest = func() int { return 1000 }
-	buf := make([]byte, 4096)
-	quick := func() bool { // until the socket has learnt that they come quickly
-		if _, err := far.Write(make([]byte, gatherMost)); err != nil {
-			t.Fatal(err)
+	waits := make(chan struct{}, 1)
+	s.rest = func() int {
+		select {
+		case waits <- struct{}{}:
+		default:
 		}
-		for got := 0; got < gatherMost; {
-			n, err := s.Read(buf)
-			if err != nil {
+		return 1000
+	}
+	buf := make([]byte, 4096)
+	learn := func() { // until the socket knows that they come quickly
+		for end := time.Now().Add(20 * time.Second); ; {
+			if _, err := far.Write(make([]byte, gatherMost)); err != nil {
 				t.Fatal(err)
 			}
-			got += n
+			for got := 0; got < gatherMost; {
+				n, err := s.Read(buf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += n
+			}
+			if s.expect(1000); s.kernelLowat(t) > 1 {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatal("the socket never waited for more than a byte")
+			}
 		}
-		s.expect(1000)
-		return s.kernelLowat(t) > 1
 	}
-	for end := time.Now().Add(20 * time.Second); !quick(); {
-		if time.Now().After(end) {
-			t.Fatal("the socket never waited for more than a byte")
+	type result struct {
+		n   int
+		err error
+	}
+	read := func(then func()) result { // then happens while the reader waits, or is about to
+		learn()
+		select {
+		case <-waits:
+		default:
+		}
+		got := make(chan result, 1)
+		go func() {
+			n, err := s.Read(buf)
+			got <- result{n, err}
+		}()
+		<-waits
+		then()
+		select {
+		case r := <-got:
+			return r
+		case <-time.After(20 * time.Second):
+			t.Fatal("the reader waits in vain")
+			return result{}
 		}
 	}
-	if _, err := far.Write([]byte{0x40, 2, 0, 1}); err != nil {
-		t.Fatal(err)
+	ack := func() { far.Write([]byte{0x40, 2, 0, 1}) }
+	for range 10 {
+		if got := read(ack); got != (result{n: ackSize}) {
+			t.Fatalf("a single PUBACK at once: got %+v, want %d bytes", got, ackSize)
+		}
 	}
-	s.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if n, err := s.Read(buf); n != ackSize || err != nil {
-		t.Fatalf("a single PUBACK: got %d bytes and %v, want %d", n, err, ackSize)
+	late := func() {
+		for end := time.Now().Add(20 * time.Second); s.kernelLowat(t) > 1; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("the socket waits for more for ever")
+			}
+		}
+		ack()
 	}
-	for quick(); s.kernelLowat(t) == 1; quick() {
+	if got := read(late); got != (result{n: ackSize}) {
+		t.Fatalf("a single PUBACK later: got %+v, want %d bytes", got, ackSize)
 	}
-	far.Close()
-	if n, err := s.Read(buf); n != 0 || err != io.EOF {
-		t.Fatalf("the end: got %d bytes and %v, want EOF", n, err)
+	if got := read(func() { far.Close() }); got != (result{err: io.EOF}) {
+		t.Fatalf("the end: got %+v, want EOF", got)
 	}
 }
 
