@@ -25,14 +25,15 @@
 //
 // A reading that fails, has a wrong checksum or lies outside of the chip's
 // range is not published, and is tried again soon. After three in a row, the
-// last with the chip opened anew, the sensor is offline; it is so at once when a call does not return from the bus within four times what the
-// kind states (at least 2 s), or when it has not been read since its opening.
-// It is opened and tried again after 1 s, 2 s, 4 s and so on up to a minute, and
-// so comes back by itself when it is plugged in again. A call that does not
-// return is left behind with its goroutine: one at most per sensor, which is
-// not touched before the call came back. The other sensors of the bus go on
-// with handles of their own, as far as the kernel lets them. A stop takes a
-// bus five seconds at most.
+// last with the chip opened anew, the sensor is offline; it is so at once when
+// a call does not return from the bus within four times what the kind states
+// (at least 2 s), or when it has not been read since its opening. It is opened
+// and tried again after 1 s, 2 s, 4 s and so on up to a minute, and so comes
+// back by itself when it is plugged in again. A call that does not return is
+// left behind with its goroutine: one at most per sensor, which is not touched
+// before the call came back. The other sensors of the bus go on with handles of
+// their own, as far as the kernel lets them. A stop takes a bus five seconds at
+// most.
 //
 // A reload (Follow) hands over the sensors whose configuration is the same, with
 // their chips open and on their grid.
@@ -42,9 +43,10 @@
 //	input, meter    line ---> debounce, clicks, count ---> Options.Submit
 //	actuator        Options.Watch ---> command ---> line.Switch ---> line, state
 //
-// Each has a goroutine of its own and the three states of a sensor. The count
-// of a meter outlives a restart; a power cut costs the pulses since it was
-// saved, after save-every at most.
+// Each has a goroutine of its own and the three states of a sensor. A line that
+// is missing is tried again after five seconds at most, for a relay on it may be
+// on that must be off. The count of a meter outlives a restart; a power cut
+// costs the pulses since it was saved, after save-every at most.
 //
 // An actuator does what valid commands say, keeps its least times on and off,
 // and takes its fail-safe state when nobody has commanded it for too long and
