@@ -46,15 +46,15 @@ func (w *window) reset(messages, bytes int) {
 }
 
 // room returns how many messages and bytes may be sent now: none until a
-// quarter of the window is free, so that what leaves together is worth a
-// system call. A message that is larger than all the bytes may go when nothing
+// quarter of the window is free, rounded down, so that what leaves together is
+// worth a system call. A message that is larger than all the bytes may go when nothing
 // else is in flight.
 func (w *window) room() (messages, bytes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	messages = min(w.limit()-w.count, len(w.slots)-int(w.tail-w.head))
 	bytes = w.maxBytes - w.bytes
-	if w.count > 0 && (messages < (w.limit()+3)/4 || bytes < w.maxBytes/4) {
+	if w.count > 0 && (messages < max(w.limit()/4, 1) || bytes < w.maxBytes/4) {
 		return 0, 0
 	}
 	return messages, bytes
