@@ -32,6 +32,7 @@ usage:
   tidegate sample             print a configuration with every key explained
   tidegate passwd [-generate] hash a password, read from standard input, for the users file
   tidegate version            print the version
+  tidegate completion SHELL   completion of these commands for bash, fish or zsh
   tidegate hw scan [BUS...]   the buses, the chips on them, and what to write into the configuration
   tidegate spool stat         what waits for the cloud, by link and class
   tidegate spool peek         the messages that are sent next
@@ -61,6 +62,7 @@ var commands = []command{
 	{"sample", printSample},
 	{"passwd", passwd},
 	{"version", printVersion},
+	{"completion", printCompletion},
 	{"hw scan", scanHardware},
 	{"edge check", checkEdge},
 	{"spool check", checkSpool},

@@ -35,6 +35,8 @@ func TestCommandLine(t *testing.T) {
 		{"check nothing", "", []string{"check", "/nonexistent"}, 2, "", "tidegate sample >"},
 		{"check two", "", []string{"check", good, bad}, 2, "", "one file"},
 		{"run two", "", []string{"run", good, bad}, 2, "", "one file"},
+		{"completion", "", []string{"completion", "fish"}, 0, "complete -c tidegate", ""},
+		{"completion of what", "", []string{"completion", "sh"}, 2, "", "bash, fish and zsh"},
 		{"passwd", "secret\n", []string{"passwd"}, 0, "$argon2id$", ""},
 		{"passwd without newline", "secret", []string{"passwd"}, 0, "$argon2id$", ""},
 		{"passwd empty", "\n", []string{"passwd"}, 2, "", "standard input"},
