@@ -5,6 +5,10 @@ SHELL       := bash
 
 export CGO_ENABLED := 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+COUNT := $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+# The time of everything in a package, so that it is the same when built again.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DIST    ?= dist
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      := go
 CONFIG  ?= bin/dev.toml
@@ -58,11 +62,15 @@ fuzz: ## fuzz every decoder for TIME (30s)
 .PHONY: cross
 cross: ## build for linux/amd64, arm64, arm 6 and 7 into dist, and hold arm64 to its size
 	@for t in amd64: arm64: arm:6 arm:7; do \
-		out=dist/tidegate-linux-$${t%:*}$${t#*:}; echo "$$out"; \
-		GOOS=linux GOARCH=$${t%:*} GOARM=$${t#*:} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/tidegate; \
+		out=$(DIST)/tidegate-linux-$${t%:*}$${t#*:}; echo "$$out"; \
+		GOOS=linux GOARCH=$${t%:*} GOARM=$${t#*:} $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $$out ./cmd/tidegate; \
 	done
-	@size=$$(stat -c %s dist/tidegate-linux-arm64); echo "arm64: $$size bytes (at most $(MAX_BINARY))"; \
+	@size=$$(stat -c %s $(DIST)/tidegate-linux-arm64); echo "arm64: $$size bytes (at most $(MAX_BINARY))"; \
 	((size < $(MAX_BINARY)))
+
+.PHONY: deb
+deb: cross ## Debian packages for amd64, arm64 and armhf in dist, the same bytes every time
+	@$(GO) run ./build/deb -dist $(DIST) -version '$(VERSION)' -count $(COUNT) -epoch $(SOURCE_DATE_EPOCH)
 
 .PHONY: run
 run: build ## run the gateway here with CONFIG (bin/dev.toml, made from the sample)

@@ -39,6 +39,7 @@ var rules = []rule{
 	{folder: "internal", tests: []string{"go.etcd.io/bbolt"}},
 	{folder: "build/arch"},
 	{folder: "build/kernel", theirs: []string{"golang.org/x/sys"}},
+	{folder: "build/deb"},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }
 
