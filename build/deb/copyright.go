@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -30,7 +29,11 @@ License: Apache-2.0; on Debian systems the full text is in
 The program is linked from the Go modules below. Each has its own licence, which
 follows it.
 `)
-	mods := []module{{name: "The Go standard library " + info.GoVersion, dir: runtime.GOROOT()}}
+	root, err := output(source, "env", "GOROOT")
+	if err != nil {
+		return nil, err
+	}
+	mods := []module{{name: "The Go standard library " + info.GoVersion, dir: root}}
 	for _, m := range info.Deps {
 		dir, err := moduleDir(source, m.Path, m.Version)
 		if err != nil {
@@ -50,15 +53,23 @@ follows it.
 
 // moduleDir is where the module's source is on this machine.
 func moduleDir(source, path, version string) (string, error) {
-	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", path+"@"+version)
+	dir, err := output(source, "list", "-m", "-f", "{{.Dir}}", path+"@"+version)
+	if err == nil && dir == "" {
+		err = errors.New("`go mod download` brings it")
+	}
+	if err != nil {
+		return "", fmt.Errorf("find module %s %s: %w", path, version, err)
+	}
+	return dir, nil
+}
+
+// output is what a go command says in the folder of the source.
+func output(source string, args ...string) (string, error) {
+	cmd := exec.Command("go", args...)
 	cmd.Dir = source
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || dir == "" {
-		return "", fmt.Errorf("find module %s %s: %w; `go mod download` brings it", path, version, err)
-	}
-	return dir, nil
+	return strings.TrimSpace(string(out)), err
 }
 
 type module struct{ name, dir string }
