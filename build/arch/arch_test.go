@@ -40,6 +40,7 @@ var rules = []rule{
 	{folder: "build/arch"},
 	{folder: "build/kernel", theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/deb"},
+	{folder: "build/boot", ours: []string{"internal"}},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }
 

@@ -1,0 +1,72 @@
+# Which of the two root file systems starts. U-Boot runs this from the boot
+# partition, on a Pi and in QEMU. What it keeps is told in internal/slots: two
+# files written in turn, because U-Boot's own environment is one file, and a
+# power cut while it is written would forget which slot is good.
+#
+# The same words are tested by U-Boot itself: go test ./build/boot
+
+setenv scratch ${pxefile_addr_r}
+setenv dev "${devtype} ${devnum}"
+setenv vars "seq order A_left A_good B_left B_good"
+setenv order "A B"; setenv A_left 3; setenv B_left 3; setenv A_good 0; setenv B_good 0
+setenv seq 0; setenv seq1 0; setenv next 0
+
+if load ${dev}:1 ${scratch} slots.1; then
+	if env import -c ${scratch} ${filesize} ${vars}; then setenv seq1 ${seq}; fi
+fi
+# Read in second, so that all of it counts, unless the other one is newer.
+setenv seq 0
+if load ${dev}:1 ${scratch} slots.0; then
+	if env import -c ${scratch} ${filesize} seq; then setenv next 1; fi
+fi
+if itest.l 0x${seq1} -gt 0x${seq}; then
+	setenv seq ${seq1}; setenv next 0
+elif test ${next} = 1; then
+	env import -c ${scratch} ${filesize} ${vars}
+fi
+
+setenv slot
+for s in ${order}; do
+	if test -z "${slot}"; then
+		if test ${s} = A; then setenv left ${A_left}; setenv part 2; else setenv left ${B_left}; setenv part 3; fi
+		if itest.b 0x${left} -gt 0; then
+			setexpr left ${left} - 1
+			if test ${s} = A; then setenv A_left ${left}; else setenv B_left ${left}; fi
+			# The try is counted before it is made, and kept even if this
+			# slot's kernel turns out to be missing.
+			setexpr seq ${seq} + 1
+			env export -c -s 0x200 ${scratch} ${vars}
+			fatwrite ${dev}:1 ${scratch} slots.${next} 200
+			setexpr next 1 - ${next}
+			echo "tidegate: slot ${s}, ${left} tries left"
+			if load ${dev}:${part} ${kernel_addr_r} /boot/vmlinuz; then
+				if load ${dev}:${part} ${ramdisk_addr_r} /boot/initrd.img; then
+					setenv slot ${s}; setenv initrd_size ${filesize}
+				fi
+			fi
+			if test -z "${slot}"; then echo "tidegate: slot ${s} holds no kernel"; fi
+		fi
+	fi
+done
+
+if test -z "${slot}"; then
+	# Neither is left: begin again, with what was good once if there is any.
+	echo "tidegate: no slot is left, beginning again"
+	setenv A_left 0; setenv B_left 0
+	if test ${A_good} = 1; then setenv A_left 3; fi
+	if test ${B_good} = 1; then setenv B_left 3; fi
+	if test ${A_good}${B_good} = 00; then setenv A_left 3; setenv B_left 3; fi
+	setexpr seq ${seq} + 1
+	env export -c -s 0x200 ${scratch} ${vars}
+	fatwrite ${dev}:1 ${scratch} slots.${next} 200
+	sleep 5
+	reset
+fi
+
+if test -z "${fdt_addr}"; then setenv fdt_addr ${fdtcontroladdr}; fi
+if test "${board}" = qemu-arm; then setenv console "console=ttyAMA0"; else setenv console "console=ttyS1,115200 console=tty1"; fi
+part uuid ${dev}:${part} uuid
+setenv bootargs "${console} root=PARTUUID=${uuid} ro rootwait panic=10 rauc.slot=${slot} ${extra}"
+booti ${kernel_addr_r} ${ramdisk_addr_r}:${initrd_size} ${fdt_addr}
+echo "tidegate: slot ${slot} does not start"
+reset
