@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,6 +32,34 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// floorName is a file with the least epoch that may be used, as digits. It comes
+// with a backup that was restored: the gateway that it was made of has used what
+// is below.
+const floorName = "epoch-floor"
+
+// epochFloor returns 0 when there is no floor, or none that can be read.
+func epochFloor(dir string) uint64 {
+	text, err := os.ReadFile(filepath.Join(dir, floorName))
+	if err != nil {
+		return 0
+	}
+	floor, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return floor
+}
+
+// lastEpoch is the epoch of the last start, 0 when there is none.
+func lastEpoch(dir string) uint64 {
+	data, err := os.ReadFile(filepath.Join(dir, epochName))
+	if err != nil {
+		return 0
+	}
+	last, _ := newest(data)
+	return last
+}
+
 // nextEpoch returns the epoch of this start, and has stored it when it returns.
 func nextEpoch(dir string, now time.Time) (uint64, error) {
 	name := filepath.Join(dir, epochName)
@@ -48,7 +78,8 @@ func nextEpoch(dir string, now time.Time) (uint64, error) {
 		}
 		return makeEpoch(dir, now)
 	}
-	return last + 1, writeSlot(name, 1-slot, last+1)
+	epoch := max(last+1, epochFloor(dir))
+	return epoch, writeSlot(name, 1-slot, epoch)
 }
 
 // makeEpoch begins a new file. Its first epoch comes from the clock, in
@@ -61,7 +92,7 @@ func makeEpoch(dir string, now time.Time) (uint64, error) {
 		return 0, err
 	}
 	since := now.Sub(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC))
-	epoch := uint64(max(since/time.Minute, 1)) + uint64(len(damaged))<<32
+	epoch := max(uint64(max(since/time.Minute, 1))+uint64(len(damaged))<<32, epochFloor(dir))
 	return epoch, writeNew(dir, epochName, append(encodeSlot(epoch), make([]byte, slotSize)...))
 }
 

@@ -34,6 +34,8 @@ usage:
   tidegate version            print the version
   tidegate completion SHELL   completion of these commands for bash, fish or zsh
   tidegate hw scan [BUS...]   the buses, the chips on them, and what to write into the configuration
+  tidegate backup FILE        configuration and identity as one file
+  tidegate restore FILE       make this machine the gateway that a backup is of
   tidegate spool stat         what waits for the cloud, by link and class
   tidegate spool peek         the messages that are sent next
   tidegate spool export       all that waits, as lines of JSON
@@ -64,6 +66,8 @@ var commands = []command{
 	{"version", printVersion},
 	{"completion", printCompletion},
 	{"hw scan", scanHardware},
+	{"backup", makeBackup},
+	{"restore", restoreBackup},
 	{"edge check", checkEdge},
 	{"spool check", checkSpool},
 	{"spool stat", statSpool},

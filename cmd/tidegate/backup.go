@@ -1,0 +1,179 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"tidegate/cmd/tidegate/internal/backup"
+)
+
+// dataPartition is where an image keeps everything that survives.
+const dataPartition = "/data"
+
+// backupFlags are what both directions take.
+type backupFlags struct {
+	config, passwordFile string
+	file                 string
+}
+
+func (b *backupFlags) parse(env environment, name string, args []string) int {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(env.err)
+	flags.StringVar(&b.config, "config", defaultConfig, "the configuration `file`")
+	flags.StringVar(&b.passwordFile, "password-file", "", "a `file` whose first line encrypts the backup")
+	if flags.Parse(args) != nil {
+		return exitUsage
+	}
+	if flags.NArg() != 1 {
+		return misused(env, name+" takes one file")
+	}
+	b.file = flags.Arg(0)
+	return exitOK
+}
+
+// passphrase returns "" without a password file.
+func (b *backupFlags) passphrase() (string, error) {
+	if b.passwordFile == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(b.passwordFile)
+	if err != nil {
+		return "", err
+	}
+	p := backup.Passphrase(text)
+	if p == "" {
+		return "", fmt.Errorf("%s: the first line is empty; write the passphrase there", b.passwordFile)
+	}
+	return p, nil
+}
+
+// makeBackup writes the configuration and identity of this machine into one
+// file, readable by its owner alone.
+func makeBackup(env environment, args []string) int {
+	var b backupFlags
+	if code := b.parse(env, "backup", args); code != exitOK {
+		return code
+	}
+	passphrase, err := b.passphrase()
+	if err != nil {
+		return failed(env, exitUsage, err)
+	}
+	text, err := os.ReadFile(b.config)
+	if err != nil {
+		return failed(env, exitUsage, withSudo(err))
+	}
+	cfg, problems := parse(text, Config.Check)
+	if len(problems) > 0 {
+		fmt.Fprintf(env.err, "tidegate: %s has errors and is kept as it is; tidegate check lists them\n", b.config)
+	}
+	m := backup.Manifest{Gateway: cfg.Gateway.id(), Created: time.Now().UTC(), Tidegate: version, Epoch: lastEpoch(cfg.Gateway.DataDir)}
+	places := backup.Places(dataPartition, filepath.Dir(b.config), cfg.Gateway.DataDir)
+	if err := writeBackup(b.file, m, places, passphrase); err != nil {
+		return failed(env, exitBad, withSudo(err))
+	}
+	for _, file := range outside(text, filepath.Dir(b.config)) {
+		fmt.Fprintf(env.err, "tidegate: %s is named by the configuration, but lies elsewhere and is not in the backup\n", file)
+	}
+	fmt.Fprintf(env.out, "%s: configuration and identity of %s\n", b.file, m.Gateway)
+	if passphrase == "" {
+		fmt.Fprintln(env.err, "tidegate: it has passwords and keys in plain: keep it as safe as those, or encrypt it with -password-file")
+	}
+	return exitOK
+}
+
+// writeBackup makes the file whole or not at all.
+func writeBackup(file string, m backup.Manifest, places []backup.Place, passphrase string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".tidegate-backup.new-*")
+	if err != nil {
+		return err
+	}
+	err = backup.Write(f, m, places, passphrase)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// restoreBackup makes this machine the gateway that a backup is of.
+func restoreBackup(env environment, args []string) int {
+	var b backupFlags
+	if code := b.parse(env, "restore", args); code != exitOK {
+		return code
+	}
+	passphrase, err := b.passphrase()
+	if err != nil {
+		return failed(env, exitUsage, err)
+	}
+	a, err := backup.OpenFile(b.file, passphrase)
+	if errors.Is(err, backup.ErrPassphrase) {
+		err = fmt.Errorf("%w; -password-file names a file that has it", err)
+	}
+	if err != nil {
+		return failed(env, exitUsage, withSudo(err))
+	}
+	cfg, _ := parse(a.Config(), Config.Check)
+	places, work := backup.Places(dataPartition, filepath.Dir(b.config), cfg.Gateway.DataDir), filepath.Dir(filepath.Dir(b.config))
+	if backup.IsCard(dataPartition) {
+		work = dataPartition
+	}
+	if err := a.Restore(places, work, goodConfig); err != nil {
+		return failed(env, exitBad, withSudo(err))
+	}
+	fmt.Fprintf(env.out, "restored: configuration and identity of %s, as of %s\nnow: systemctl restart tidegate, or on the image restart the machine\n",
+		a.Gateway, a.Created.Format(time.DateTime))
+	if missed := a.Missed(places); len(missed) > 0 {
+		fmt.Fprintf(env.err, "tidegate: %s in the backup belongs to the image and has no place here\n", strings.Join(missed, " and "))
+	}
+	return exitOK
+}
+
+// goodConfig is `tidegate check` as an error.
+func goodConfig(file string) error {
+	_, problems, err := load(file, Config.checkAll)
+	if err == nil && len(problems) > 0 {
+		err = errors.New(strings.TrimSuffix(report(file, problems), "\n"))
+	}
+	return err
+}
+
+func withSudo(err error) error {
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return fmt.Errorf("%w; secrets can be read by root: use sudo", err)
+	}
+	return err
+}
+
+// outside returns the files that a configuration names and that lie in another
+// folder than dir.
+func outside(toml []byte, dir string) []string {
+	doc, _ := index(toml)
+	var all []string
+	for i := range doc.entries {
+		e := &doc.entries[i]
+		if e.kind != unstable.String {
+			continue
+		}
+		file, err := strconv.Unquote(doc.value(e))
+		if err != nil || !filepath.IsAbs(file) || strings.HasPrefix(file, dir+"/") {
+			continue
+		}
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && !slices.Contains(all, file) {
+			all = append(all, file)
+		}
+	}
+	return all
+}

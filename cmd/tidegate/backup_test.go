@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// household makes a configuration with a secret and a data directory.
+func household(t *testing.T, extra string) (config, data string) {
+	t.Helper()
+	dir := t.TempDir()
+	etc := filepath.Join(dir, "etc", "tidegate")
+	data = filepath.Join(dir, "data")
+	for _, d := range []string{etc, data} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config = filepath.Join(etc, "tidegate.toml")
+	configure(t, config, fmt.Sprintf("[gateway]\nid = \"house-17\"\ndata-dir = %q\n%s", data, extra))
+	configure(t, filepath.Join(etc, "cloud-password"), "secret")
+	return config, data
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	config, data := household(t, "")
+	used := epochs(t, data, aDay, 3)[2]
+	file, password := filepath.Join(t.TempDir(), "b.age"), filepath.Join(t.TempDir(), "password")
+	configure(t, password, "correct horse\n")
+	printed(t, "", "backup", "-config", config, "-password-file", password, file)
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("got %v, %v, want a file for its owner alone", info, err)
+	}
+	if err := os.RemoveAll(filepath.Dir(data)); err != nil { // the card is lost
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(filepath.Dir(config)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out := printed(t, "", "restore", "-config", config, "-password-file", password, file)
+	if !strings.Contains(out, "house-17") {
+		t.Errorf("got %q", out)
+	}
+	secret, err := os.ReadFile(filepath.Join(filepath.Dir(config), "cloud-password"))
+	if err != nil || string(secret) != "secret" {
+		t.Errorf("got %q, %v", secret, err)
+	}
+	printed(t, "", "check", config)
+	if next := epochs(t, data, aDay, 2); next[0] <= used+1000 || next[1] != next[0]+1 {
+		t.Errorf("got the epochs %d, want them well above %d: the other card went on after its backup", next, used)
+	}
+}
+
+func TestWhatABackupCannotDo(t *testing.T) {
+	config, _ := household(t, "")
+	password := filepath.Join(t.TempDir(), "password")
+	configure(t, password, "\n")
+	file := filepath.Join(t.TempDir(), "backup")
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"no file":         {[]string{"backup"}, exitUsage, "takes one file"},
+		"no passphrase":   {[]string{"backup", "-config", config, "-password-file", password, file}, exitUsage, "first line is empty"},
+		"nowhere":         {[]string{"backup", "-config", config, "/nowhere/backup"}, exitBad, "no such file"},
+		"nothing":         {[]string{"backup", "-config", "/nowhere/tidegate.toml", file}, exitUsage, "no such file"},
+		"not a backup":    {[]string{"restore", "-config", config, config}, exitUsage, "tidegate.toml is no backup of tidegate"},
+		"no such backup":  {[]string{"restore", "-config", config, "/nowhere"}, exitUsage, "no such file"},
+		"two, and a flag": {[]string{"restore", "-force", file}, exitUsage, "not defined"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := &output{}
+			if code := dispatch(environment{out: out, err: out}, c.args); code != c.code || !strings.Contains(out.String(), c.want) {
+				t.Errorf("got %d, %s, want %d, ...%s", code, out, c.code, c.want)
+			}
+		})
+	}
+}
+
+// A configuration that this program would not take is not restored.
+func TestRestoreChecksTheConfiguration(t *testing.T) {
+	bad, _ := household(t, "[edge]\nsync-intervall = \"1m\"\n")
+	file := filepath.Join(t.TempDir(), "backup")
+	printed(t, "", "backup", "-config", bad, file)
+	config, _ := household(t, "")
+	before, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &output{}
+	if code := dispatch(environment{out: out, err: out}, []string{"restore", "-config", config, file}); code != exitBad || !strings.Contains(out.String(), "\ntidegate.toml:5: edge.sync-intervall") {
+		t.Errorf("got %d, %s", code, out)
+	}
+	if after, err := os.ReadFile(config); err != nil || string(after) != string(before) {
+		t.Errorf("got %s, %v", after, err)
+	}
+}
+
+func TestBackupNamesWhatLiesElsewhere(t *testing.T) {
+	elsewhere := filepath.Join(t.TempDir(), "cloud-ca.pem")
+	configure(t, elsewhere, "x")
+	config, _ := household(t, fmt.Sprintf("[[uplink]]\nendpoints = [\"mqtts://a\"]\nca-file = %q\n", elsewhere))
+	if out := printed(t, "", "backup", "-config", config, filepath.Join(t.TempDir(), "backup")); !strings.Contains(out, elsewhere+" is named") {
+		t.Errorf("got %s", out)
+	}
+}
