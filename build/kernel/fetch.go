@@ -29,6 +29,8 @@ var stock = []string{
 	"i2c-dev",                  // /dev/i2c-N
 	"vhci-hcd", "i2c-tiny-usb", // an I2C adapter on a USB socket that a program serves
 	"ds2482", "w1_therm", // 1-Wire behind a bridge on that adapter
+	"virtio_pci", "virtio_mmio", // the machine's own way to its devices
+	"virtio_net",                                              // a network
 	"virtio_blk", "ext4", "crc32c_generic", "vfat", "softdog", // disks and the watchdog
 }
 

@@ -117,6 +117,14 @@ func (m *Machine) read(console io.Reader) {
 	io.Copy(io.Discard, console) // a line too long must not stop the guest
 }
 
+// Restarted waits, after a reset, until the /init of the machine takes verbs
+// again. mark is a place before the reset. A machine ends at a reset unless it
+// has "-action reboot=reset" among Options.QEMU.
+func (m *Machine) Restarted(ctx context.Context, mark int) error {
+	_, err := m.WaitAfter(ctx, mark, greeting)
+	return err
+}
+
 // Mark is the place after the last line so far, for WaitAfter.
 func (m *Machine) Mark() int {
 	m.mu.Lock()

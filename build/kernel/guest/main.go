@@ -8,7 +8,7 @@
 //	write FILE TEXT           into a file that is there, as sysfs has them
 //	read FILE                 what is in it
 //	make FILE TEXT            a new file, and its folders
-//	mkdir DIR, rmdir DIR, list GLOB
+//	mkdir DIR, rmdir DIR, remove FILE, list GLOB
 //	adapter [on|off]          an I2C adapter on USB, served by this program; says its number
 //	plug ADDRESS CHIP         put a chip of build/kernel/sim on it
 //	unplug ADDRESS            take it away: it acknowledges no more
@@ -20,6 +20,11 @@
 //	stop NAME                 end it in order; says its exit code
 //	subscribe ADDR TOPIC      print messages of a broker as "mqtt: TOPIC PAYLOAD"
 //	publish ADDR TOPIC TEXT   at QoS 1
+//	address NAME ADDR/BITS    bring a network interface up
+//	mount DEVICE DIR KIND OPTIONS, umount DIR
+//	direct FILE OFFSET COUNT LETTER [sync]
+//	                          write past the kernel's cache, and have the device keep it
+//	fill FILE KEEP            fill a file system up to so many bytes; free FILE: says how many are left
 //	poweroff
 package main
 
@@ -104,19 +109,14 @@ func raw(console *os.File) error {
 	return unix.IoctlSetTermios(int(console.Fd()), unix.TCSETS, t)
 }
 
-// loopback brings the one network interface up.
+// loopback brings the interface up that is always there.
 func loopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	r, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
+	return up(fd, "lo")
 }
 
 func (g *guest) say(line string) {

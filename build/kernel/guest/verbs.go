@@ -19,6 +19,7 @@ func (g *guest) allVerbs() map[string]verb {
 		"make":      {2, func(w []string) (string, error) { return "", create(w[0], w[1]) }},
 		"mkdir":     {1, each(func(d string) error { return os.MkdirAll(d, 0o755) })},
 		"rmdir":     {1, each(os.Remove)},
+		"remove":    {1, each(os.Remove)},
 		"list":      {1, list},
 		"adapter":   {1, g.adapterVerb},
 		"plug":      {2, g.plug},
@@ -31,6 +32,12 @@ func (g *guest) allVerbs() map[string]verb {
 		"stop":      {1, g.stop},
 		"subscribe": {2, g.subscribe},
 		"publish":   {3, publish},
+		"address":   {2, setAddress},
+		"mount":     {4, mount},
+		"umount":    {1, each(func(d string) error { return unix.Unmount(d, 0) })},
+		"direct":    {4, direct},
+		"fill":      {2, fill},
+		"free":      {1, free},
 		"poweroff": {0, func([]string) (string, error) {
 			g.poweroff()
 			return "", errors.New("still on")
