@@ -286,8 +286,9 @@ func TestRefusedForGoodAfterAWhile(t *testing.T) {
 			j := newJudge(t)
 			j.rule("r/ill", 0x97)
 			j.rule("r/large", 0x90)
-			cfg := quick(j.url())
+			cfg := calm(quick(j.url())) // a message of 1 MiB takes its time
 			cfg.InFlight, cfg.PauseAfter, cfg.PauseFor = 1, 1000, conf.Duration(time.Second)
+			cfg.Spool.Normal.Bytes = 32 << 20 // holds all of them until the link is up
 			dir := t.TempDir()
 			letters := filepath.Join(dir, "uplink-cloud", "dead-letters.jsonl")
 			if full {
@@ -304,7 +305,7 @@ func TestRefusedForGoodAfterAWhile(t *testing.T) {
 					dead++
 				}
 			}
-			eventually(t, "the large ones are refused", func() bool { return j.refusals() == dead })
+			eventually(t, "the large ones are refused", func() bool { return state(u, 0).Refused == int64(dead) })
 			const topic = "r/ill/and/with/a/longer/name"
 			for i := range 20 {
 				u.Send(message(topic, fmt.Sprint(i)), Ticket{Owner: &done})
