@@ -20,6 +20,7 @@ type Config struct {
 	Edge    edge.Config     `toml:"edge"`
 	Uplink  []uplink.Config `toml:"uplink"`
 	HW      hw.Config       `toml:"hw"`
+	Update  UpdateConfig    `toml:"update"`
 }
 
 // GatewayConfig is the section [gateway]: what concerns the process.
@@ -65,6 +66,7 @@ func (c Config) Check() []conf.Problem {
 			}
 		}
 	}
+	all = append(all, under("update", c.Update.check())...)
 	return append(all, under("hw", c.HW.Check())...)
 }
 
@@ -75,7 +77,8 @@ func rivals(a, b uplink.Config) bool {
 
 // checkAll is Check with all that is wrong inside the files that c names.
 func (c Config) checkAll() []conf.Problem {
-	return append(c.Check(), under("edge", c.Edge.CheckFiles(true))...)
+	all := append(c.Check(), under("update", c.Update.checkFiles())...)
+	return append(all, under("edge", c.Edge.CheckFiles(true))...)
 }
 
 // checkStart is checkAll without what the gateway can start with.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"tidegate/cmd/tidegate/internal/update"
 	"tidegate/edge"
 	"tidegate/hw"
 	"tidegate/internal/wear"
@@ -42,6 +43,7 @@ type gateway struct {
 	cfg     Config
 	sensors *hw.Hardware
 	hw      *part
+	remote  *part // updates that are ordered from outside
 }
 
 // newGateway takes the data directory and builds the parts. What several parts
@@ -51,6 +53,9 @@ func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar)
 	if err != nil {
 		return nil, err
 	}
+	if err := enterFormats(dir.Path, update.OnImage(version), log); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
 	g := &gateway{
 		file: file, cfg: cfg, log: log, level: level, dir: dir, started: time.Now(),
 		budget: wear.NewBudget(int64(cfg.Gateway.WearPerDay), int64(cfg.Gateway.WearBurst)),
@@ -58,7 +63,7 @@ func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar)
 	if err := g.build(); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	g.ended = make(chan *part, len(g.uplinks)+4)
+	g.ended = make(chan *part, len(g.uplinks)+5)
 	return g, nil
 }
 
@@ -105,6 +110,7 @@ func (g *gateway) start() error {
 		g.up = append(g.up, start("uplink "+g.cfg.Uplink[i].Name, u.Run, g.ended))
 	}
 	g.hw = start("sensors", g.sensors.Run, g.ended)
+	g.remote = start("update", g.newRemote().Run, g.ended)
 	g.startStatus()
 	g.watchdog = start("watchdog", func(ctx context.Context) error {
 		watchdog(ctx, g.log, g.alive)
@@ -141,7 +147,7 @@ func (g *gateway) stop() error {
 	deadline := time.Now().Add(limit)
 	g.holdCommands()
 	g.closing.Store(true)
-	errs := []error{g.watchdog.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline)}
+	errs := []error{g.watchdog.stop(deadline), g.remote.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline)}
 	for _, p := range g.up {
 		p.cancel()
 	}
@@ -216,6 +222,11 @@ func (g *gateway) reload() {
 	}
 	if !reflect.DeepEqual(cfg.HW, g.cfg.HW) {
 		errs = append(errs, g.replaceSensors(cfg.HW))
+	}
+	if cfg.Update != g.cfg.Update {
+		errs = append(errs, g.remote.stop(time.Now().Add(stopTime)))
+		g.cfg.Update = cfg.Update
+		g.remote = start("update", g.newRemote().Run, g.ended)
 	}
 	g.cfg.Edge = cfg.Edge
 	if err := errors.Join(errs...); err != nil {

@@ -142,8 +142,9 @@ func (l *loader) decode(c *Config) {
 		Gateway *GatewayConfig `toml:"gateway"`
 		Edge    *edge.Config   `toml:"edge"`
 		HW      *hw.Config     `toml:"hw"`
+		Update  *UpdateConfig  `toml:"update"`
 	}
-	root.Gateway, root.Edge, root.HW = &c.Gateway, &c.Edge, &c.HW
+	root.Gateway, root.Edge, root.HW, root.Update = &c.Gateway, &c.Edge, &c.HW, &c.Update
 	l.strict(rest, &root)
 	for i := range l.doc.entries {
 		if header := &l.doc.entries[i]; header.path == fmt.Sprintf("uplink[%d]", len(c.Uplink)) {

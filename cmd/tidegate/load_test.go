@@ -13,7 +13,7 @@ import (
 	"tidegate/uplink"
 )
 
-var update = flag.Bool("update", false, "write the messages that testdata/bad expects")
+var rewrite = flag.Bool("update", false, "write the messages that testdata/bad expects")
 
 // Every file in testdata/bad has the message it must cause beside it.
 func TestBadConfigurations(t *testing.T) {
@@ -24,7 +24,7 @@ func TestBadConfigurations(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			want, err := os.ReadFile(strings.TrimSuffix(file, ".toml") + ".txt")
-			if err != nil && !*update {
+			if err != nil && !*rewrite {
 				t.Fatal(err)
 			}
 			_, problems, err := load(file, Config.checkAll)
@@ -32,12 +32,12 @@ func TestBadConfigurations(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := report(filepath.Base(file), problems)
-			if *update {
+			if *rewrite {
 				if err := os.WriteFile(strings.TrimSuffix(file, ".toml")+".txt", []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if len(problems) == 0 || got != string(want) && !*update {
+			if len(problems) == 0 || got != string(want) && !*rewrite {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})

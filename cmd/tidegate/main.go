@@ -44,6 +44,12 @@ usage:
   tidegate spool dead drop    remove some of that (ID... or -all)
   tidegate spool check FILE   check one file of a spool
   tidegate edge check FILE    check an edge.db
+  tidegate update FILE|URL    write new software to the other slot (an image install)
+  tidegate update status      what is in the slots, and what became of the last update
+  tidegate update confirm     keep what runs (the image does it by itself once it is healthy)
+  tidegate update rollback    go back to the other slot
+  tidegate update boot VERB   tell the updater which slot is next, or be told (it asks)
+  tidegate update serve       do the update that the gateway was told to make (a unit asks)
 `
 
 // command is one subcommand; args come after its name.
@@ -69,6 +75,12 @@ var commands = []command{
 	{"backup", makeBackup},
 	{"restore", restoreBackup},
 	{"edge check", checkEdge},
+	{"update status", statusUpdate},
+	{"update confirm", confirmUpdate},
+	{"update rollback", rollbackUpdate},
+	{"update boot", bootBackend},
+	{"update serve", serveUpdate},
+	{"update", installUpdate},
 	{"spool check", checkSpool},
 	{"spool stat", statSpool},
 	{"spool peek", peekSpool},

@@ -98,7 +98,7 @@ func (s *State) Of(slot Slot) *Mark {
 }
 
 // Next is the slot that the next start tries first.
-func (s *State) Next() Slot {
+func (s State) Next() Slot {
 	if s.Of(s.First).Left > 0 || s.Of(s.First.Other()).Left == 0 {
 		return s.First
 	}

@@ -1,0 +1,163 @@
+package update
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tidegate/internal/formats"
+	"tidegate/internal/slots"
+)
+
+// Phase is how far an update has come.
+type Phase string
+
+// The phases, in order; the last four are ends.
+const (
+	Downloading Phase = "downloading"
+	Installing  Phase = "installing"
+	Installed   Phase = "installed" // the next start tries it
+	Trial       Phase = "trial"     // it was started and is not yet found healthy
+	Confirmed   Phase = "confirmed"
+	Returned    Phase = "returned" // the other slot is back
+	RolledBack  Phase = "rolled back"
+	Failed      Phase = "failed" // nothing has changed
+)
+
+// over says whether nothing more happens by itself.
+func (p Phase) over() bool {
+	return p == Confirmed || p == Returned || p == RolledBack || p == Failed || p == ""
+}
+
+// Record is what is kept of the last update, and of what is in the slots.
+type Record struct {
+	Form   int                     `json:"form"` // of this file
+	Update Update                  `json:"update"`
+	Slots  map[slots.Slot]Software `json:"slots"`
+	Serial uint64                  `json:"serial"` // the highest of a manifest that was obeyed
+}
+
+// Update is one try to bring new software.
+type Update struct {
+	Phase   Phase      `json:"phase"`
+	Version string     `json:"version,omitempty"`
+	From    string     `json:"from,omitempty"`  // version
+	Into    slots.Slot `json:"into,omitempty"`  // slot
+	Error   string     `json:"error,omitempty"` // why it ended, in words
+	At      time.Time  `json:"at"`              // of the phase, by a clock that may be wrong
+	Serial  uint64     `json:"serial,omitempty"`
+	// Uplinks had a link up when the update was installed, so the new software
+	// must bring them up.
+	Uplinks []string `json:"uplinks,omitempty"`
+}
+
+// Software is what was last seen in a slot.
+type Software struct {
+	Version string `json:"version"`
+	Formats string `json:"formats"` // formats.Set
+}
+
+const (
+	recordName = "record.json"
+	recordForm = 1
+)
+
+// Read returns the record. One that cannot be read is none: a gateway must be
+// able to update itself whatever became of it.
+func (s System) Read() (Record, error) {
+	r := Record{Form: recordForm, Slots: map[slots.Slot]Software{}}
+	data, err := os.ReadFile(filepath.Join(s.State, recordName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	var read Record
+	if err := json.Unmarshal(data, &read); err != nil || read.Form != recordForm {
+		return r, nil
+	}
+	if read.Slots == nil {
+		read.Slots = r.Slots
+	}
+	return read, nil
+}
+
+// change reads the record, lets f change it and stores it, whole or not at all.
+func (s System) change(f func(*Record)) error {
+	r, err := s.Read()
+	if err != nil {
+		return err
+	}
+	f(&r)
+	return writeJSON(filepath.Join(s.State, recordName), r)
+}
+
+// phase notes how far the update has come. why is nil unless it ended badly.
+func (s System) phase(p Phase, why error) error {
+	return s.change(func(r *Record) {
+		r.Update.Phase, r.Update.At, r.Update.Error = p, time.Now().UTC(), ""
+		if why != nil {
+			r.Update.Error = why.Error()
+		}
+	})
+}
+
+// writeJSON makes a small file, readable by all, that is there whole or not at
+// all, whenever the power fails.
+func writeJSON(name string, v any) (err error) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Limit is the newest forms in which the gateway may store, nil for no limit:
+// while the software that runs is on trial, those that the software in the
+// other slot reads. It needs no privilege.
+func (s System) Limit() (formats.Set, error) {
+	booted, err := s.Booted()
+	if errors.Is(err, ErrNotImage) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.Read()
+	if err != nil || r.Update.Into != booted || r.Update.Phase.over() {
+		return nil, err
+	}
+	old, ok := r.Slots[booted.Other()]
+	if !ok {
+		return nil, nil
+	}
+	set, err := formats.ParseSet(old.Formats)
+	if err != nil {
+		return nil, fmt.Errorf("what the software in slot %s reads: %w", booted.Other(), err)
+	}
+	return set, nil
+}
