@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tidegate/cmd/tidegate/internal/card"
 	"tidegate/edge"
 	"tidegate/hw"
 	"tidegate/internal/conf"
@@ -21,6 +22,7 @@ type Config struct {
 	Uplink  []uplink.Config `toml:"uplink"`
 	HW      hw.Config       `toml:"hw"`
 	Update  UpdateConfig    `toml:"update"`
+	Card    card.Config     `toml:"card"`
 }
 
 // GatewayConfig is the section [gateway]: what concerns the process.
@@ -42,6 +44,7 @@ func DefaultConfig() Config {
 		},
 		Edge: edge.DefaultConfig(),
 		HW:   hw.DefaultConfig(),
+		Card: card.DefaultConfig(),
 	}
 }
 
@@ -67,7 +70,8 @@ func (c Config) Check() []conf.Problem {
 		}
 	}
 	all = append(all, under("update", c.Update.check())...)
-	return append(all, under("hw", c.HW.Check())...)
+	all = append(all, under("hw", c.HW.Check())...)
+	return append(all, under("card", c.Card.Check())...)
 }
 
 // rivals says whether two uplinks would take each other's client ids.

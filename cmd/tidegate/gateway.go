@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"tidegate/cmd/tidegate/internal/card"
 	"tidegate/cmd/tidegate/internal/update"
 	"tidegate/edge"
 	"tidegate/hw"
@@ -29,11 +30,13 @@ type gateway struct {
 	level   *slog.LevelVar
 	dir     *dataDir
 	budget  *wear.Budget
+	card    *card.Account
 	started time.Time
 
 	uplinks []*uplink.Uplink
 
 	edge     *part
+	account  *part // of the card
 	up       []*part
 	status   *part // nil without a status socket
 	watchdog *part
@@ -63,7 +66,10 @@ func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar)
 	if err := g.build(); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	g.ended = make(chan *part, len(g.uplinks)+5)
+	g.card = card.New(cfg.Card, card.Options{
+		Root: "/", Dir: dir.Path, Ours: g.written, Publish: g.publishRetained, Log: log.With("component", "card"),
+	})
+	g.ended = make(chan *part, len(g.uplinks)+6)
 	return g, nil
 }
 
@@ -111,6 +117,7 @@ func (g *gateway) start() error {
 	}
 	g.hw = start("sensors", g.sensors.Run, g.ended)
 	g.remote = start("update", g.newRemote().Run, g.ended)
+	g.account = start("card", g.card.Run, g.ended)
 	g.startStatus()
 	g.watchdog = start("watchdog", func(ctx context.Context) error {
 		watchdog(ctx, g.log, g.alive)
@@ -154,6 +161,7 @@ func (g *gateway) stop() error {
 	for _, p := range g.up {
 		errs = append(errs, p.stop(deadline))
 	}
+	errs = append(errs, g.account.stop(deadline)) // after the last write
 	if g.status != nil {
 		errs = append(errs, g.status.stop(deadline))
 	}
@@ -242,6 +250,9 @@ func (g *gateway) needsRestart(cfg Config) {
 	now.LogLevel = then.LogLevel
 	if now != then {
 		g.log.Warn("reload: id, data-dir, log-format and the wear budget take effect at the next start")
+	}
+	if cfg.Card != g.cfg.Card {
+		g.log.Warn("reload: the section card takes effect at the next start")
 	}
 	if !g.sameUplinks(cfg) {
 		g.log.Warn("reload: uplinks were added, removed or renamed; they take effect at the next start")

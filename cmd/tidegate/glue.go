@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tidegate/edge"
 	"tidegate/hw"
@@ -69,6 +70,12 @@ func (g *glue) deliver(m *uplink.Message, t uplink.Ticket) {
 // submit publishes a reading.
 func (g *glue) submit(m *hw.Message) {
 	g.broker.Submit((*edge.Message)(m), edge.Ticket{})
+	g.broker.Flush()
+}
+
+// publishRetained publishes what the gateway says of itself.
+func (g *glue) publishRetained(topic string, payload []byte) {
+	g.broker.Submit(&edge.Message{Topic: topic, Payload: payload, QoS: 1, Retain: true, Accepted: time.Now()}, edge.Ticket{})
 	g.broker.Flush()
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"tidegate/cmd/tidegate/internal/card"
 	"tidegate/edge"
 	"tidegate/hw"
 	"tidegate/internal/conf"
@@ -143,8 +144,9 @@ func (l *loader) decode(c *Config) {
 		Edge    *edge.Config   `toml:"edge"`
 		HW      *hw.Config     `toml:"hw"`
 		Update  *UpdateConfig  `toml:"update"`
+		Card    *card.Config   `toml:"card"`
 	}
-	root.Gateway, root.Edge, root.HW, root.Update = &c.Gateway, &c.Edge, &c.HW, &c.Update
+	root.Gateway, root.Edge, root.HW, root.Update, root.Card = &c.Gateway, &c.Edge, &c.HW, &c.Update, &c.Card
 	l.strict(rest, &root)
 	for i := range l.doc.entries {
 		if header := &l.doc.entries[i]; header.path == fmt.Sprintf("uplink[%d]", len(c.Uplink)) {

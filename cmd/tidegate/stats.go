@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"tidegate/cmd/tidegate/internal/card"
 	"tidegate/edge"
 	"tidegate/hw"
 	"tidegate/uplink"
@@ -22,6 +23,7 @@ type stats struct {
 	Routines  int                     `json:"goroutines"`
 	Listeners []string                `json:"listeners"`
 	Wear      wearStats               `json:"wear"`
+	Card      card.Stats              `json:"card"`
 	Edge      edge.Stats              `json:"edge"`
 	Uplinks   map[string]uplink.Stats `json:"uplinks"`
 	HW        hw.Stats                `json:"hw"`
@@ -45,6 +47,7 @@ func (g *gateway) stats() any {
 	}
 	s.Wear.Written, s.Wear.Commits = g.budget.Written()
 	s.Wear.Left = g.budget.Left()
+	s.Card = g.card.Stats()
 	for _, a := range g.broker.Addrs() {
 		s.Listeners = append(s.Listeners, a.String())
 	}

@@ -32,6 +32,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"tidegate/internal/disk"
 )
 
 // The quantities, in the order of Read.
@@ -132,7 +134,7 @@ func (b *Board) Halt() error {
 // look opens what is absent.
 func (b *Board) look() {
 	if b.disk == "" {
-		b.disk = diskOf(b.root, b.folder)
+		b.disk = disk.Of(b.root, b.folder)
 	}
 	for i := range b.sources {
 		s := &b.sources[i]

@@ -168,23 +168,6 @@ func TestCardTellsItsWear(t *testing.T) {
 	}
 }
 
-func TestMountTable(t *testing.T) {
-	const table = "1 0 179:2 / / rw - ext4 a rw\n" +
-		"2 1 0:30 / /var rw - tmpfs b rw\n" +
-		"3 2 179:3 / /var/lib rw - ext4 c rw\n" +
-		"4 2 8:1 / /var/lib rw - ext4 d rw\nshort\n"
-	for folder, want := range map[string]string{
-		"/": "179:2", "/variety": "179:2", "/var": "0:30", "/var/log": "0:30", "/var/lib": "8:1", "/var/lib/tidegate": "8:1",
-	} {
-		if got := mountedFrom([]byte(table), folder); got != want {
-			t.Errorf("%s: got %s, want %s", folder, got, want)
-		}
-	}
-	if got := mountedFrom(nil, "/"); got != "" {
-		t.Errorf("no table: got %s", got)
-	}
-}
-
 // The machine that runs the tests has a kernel of its own.
 func TestBoardReadsThisMachineWithoutAllocating(t *testing.T) {
 	b := Open("/", t.TempDir())

@@ -1,12 +1,13 @@
 package board
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+
+	"tidegate/internal/disk"
 )
 
 // at is a file that has the same place on every machine.
@@ -20,7 +21,7 @@ func ofDisk(path string) func(*Board) string {
 		if b.disk == "" {
 			return ""
 		}
-		return filepath.Join(b.root, "sys/block", b.disk, path)
+		return disk.File(b.root, b.disk, path)
 	}
 }
 
@@ -66,48 +67,6 @@ func (b *Board) glob(pattern string) []string { return glob(b.root, pattern) }
 func glob(root, pattern string) []string {
 	all, _ := filepath.Glob(filepath.Join(root, pattern)) // fails on a bad pattern only
 	return all
-}
-
-// diskOf returns the name in /sys/block of the disk that holds a folder, by way
-// of the mount table; the first card where that does not say; "" for none.
-func diskOf(root, folder string) string {
-	mounts, _ := os.ReadFile(filepath.Join(root, "proc/self/mountinfo"))
-	if number := mountedFrom(mounts, folder); number != "" {
-		for _, pattern := range []string{"sys/block/*/dev", "sys/block/*/*/dev"} {
-			for _, path := range glob(root, pattern) {
-				if content, _ := os.ReadFile(path); strings.TrimSpace(string(content)) == number {
-					rest, _ := filepath.Rel(filepath.Join(root, "sys/block"), path)
-					name, _, _ := strings.Cut(rest, "/")
-					return name
-				}
-			}
-		}
-	}
-	for _, pattern := range []string{"sys/block/mmcblk?", "sys/block/nvme?n?", "sys/block/sd?"} {
-		if all := glob(root, pattern); len(all) > 0 {
-			return filepath.Base(all[0])
-		}
-	}
-	return ""
-}
-
-// mountedFrom returns the number, major:minor, of the device of the file system
-// that holds a folder [proc_pid_mountinfo(5): fields 3 and 5]; "" when the
-// table does not say.
-func mountedFrom(table []byte, folder string) string {
-	number, longest := "", -1
-	for line := range bytes.Lines(table) {
-		fields := strings.Fields(string(line))
-		if len(fields) < 5 {
-			continue
-		}
-		point := fields[4]
-		holds := point == "/" || folder == point || strings.HasPrefix(folder, point+"/")
-		if holds && len(point) >= longest { // a later mount hides an earlier one
-			number, longest = fields[2], len(point)
-		}
-	}
-	return number
 }
 
 // diskFree returns the free MiB of the state folder's file system; NaN when

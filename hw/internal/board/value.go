@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+
+	"tidegate/internal/disk"
 )
 
 const mebi = 1 << 20
@@ -84,27 +86,23 @@ func memoryAvailable(b []byte, out []float64) {
 	}
 }
 
-// lifeTime is two estimates, for two kinds of cell, in tenths of the rated life:
-// "0x01 0x02", 0 where the card does not say [JESD84-B51, 7.4.98, 7.4.99].
 func lifeTime(b []byte, out []float64) {
-	one, ok1 := hex(field(b, 0))
-	two, ok2 := hex(field(b, 1))
-	if worst := max(one, two); ok1 && ok2 && worst > 0 {
-		out[CardWear] = 10 * float64(worst)
+	if percent, ok := disk.Wear(b); ok {
+		out[CardWear] = float64(percent)
 	}
 }
 
-// spareBlocks is 1 for normal, 2 for 80 % and 3 for 90 % of the spare blocks
-// used, 0 where the card does not say [JESD84-B51, 7.4.97].
 func spareBlocks(b []byte, out []float64) {
-	if level, ok := hex(b); ok && level > 0 {
-		out[CardWornOut] = flag(level > 1)
+	if low, ok := disk.SparesLow(b); ok {
+		out[CardWornOut] = flag(low)
 	}
 }
 
-// sectorsWritten is the seventh number of a disk's statistics, in units of 512
-// bytes whatever the disk's sectors are [kernel: Documentation/block/stat.rst].
-func sectorsWritten(b []byte, out []float64) { out[CardWritten] = number(field(b, 6)) * 512 / mebi }
+func sectorsWritten(b []byte, out []float64) {
+	if n, ok := disk.Written(b); ok {
+		out[CardWritten] = float64(n) / mebi
+	}
+}
 
 // wireless is a table of two lines of heading and one for each interface:
 // "wlan0: 0000   55.  -55.  -256 ...". A level that is not below 0 is not in
