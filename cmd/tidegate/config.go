@@ -33,6 +33,7 @@ type GatewayConfig struct {
 	LogFormat  string    `toml:"log-format"`   // text, json
 	WearPerDay conf.Size `toml:"wear-per-day"` // bytes a day that may go to the card in haste
 	WearBurst  conf.Size `toml:"wear-burst"`   // bytes of that at once
+	ResetLine  string    `toml:"reset-line"`   // GPIO line; held at boot of the image: factory reset. "": none
 }
 
 // DefaultConfig is what an empty file means.
@@ -117,6 +118,10 @@ func (c GatewayConfig) check() []conf.Problem {
 	bad(level.UnmarshalText([]byte(c.LogLevel)) != nil, "log-level", strconv.Quote(c.LogLevel), `"debug", "info", "warn" or "error"`, "")
 	bad(c.LogFormat != "text" && c.LogFormat != "json", "log-format", strconv.Quote(c.LogFormat), `"text" or "json"`, "")
 	bad(c.WearPerDay < 1<<20, "wear-per-day", strconv.Quote(c.WearPerDay.String()), "at least 1MiB", "")
+	if c.ResetLine != "" {
+		err := hw.CheckLine(c.ResetLine)
+		bad(err != nil, "reset-line", strconv.Quote(c.ResetLine), "a line such as \"GPIO21\", \"P1_40\" or \"gpiochip0:21\"", "")
+	}
 	bad(c.WearBurst < 1<<20, "wear-burst", strconv.Quote(c.WearBurst.String()), "at least 1MiB", "")
 	return all
 }

@@ -34,6 +34,7 @@ usage:
   tidegate version            print the version
   tidegate completion SHELL   completion of these commands for bash, fish or zsh
   tidegate hw scan [BUS...]   the buses, the chips on them, and what to write into the configuration
+  tidegate provision          on the SD-card image: take what is on the boot partition into use
   tidegate backup FILE        configuration and identity as one file
   tidegate restore FILE       make this machine the gateway that a backup is of
   tidegate spool stat         what waits for the cloud, by link and class
@@ -72,6 +73,7 @@ var commands = []command{
 	{"version", printVersion},
 	{"completion", printCompletion},
 	{"hw scan", scanHardware},
+	{"provision", provisionCommand},
 	{"backup", makeBackup},
 	{"restore", restoreBackup},
 	{"edge check", checkEdge},

@@ -59,7 +59,7 @@ func CardPlaces(data string) []Place {
 	return []Place{
 		{Name: ConfigPlace, Dir: filepath.Join(data, "config"), As: "/etc/tidegate"},
 		{Name: "identity", Dir: filepath.Join(data, "identity")},
-		{Name: "system", Dir: filepath.Join(data, "system"), Only: []string{"wifi*", "hostname*", "authorized_keys*"}},
+		{Name: "system", Dir: filepath.Join(data, "system"), Only: []string{"wifi*", "hostname*", "ssh*"}},
 		{Name: statePlace, Dir: filepath.Join(data, "tidegate"), Only: nothing},
 	}
 }

@@ -1,0 +1,471 @@
+package provision
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Options say where everything is.
+type Options struct {
+	Boot string // the boot partition, FAT
+	Data string // the data partition
+	Root string // of the rest; "/" but for tests
+
+	Check   Checker
+	Version string
+
+	Now    func() time.Time
+	Synced func() bool // is the clock known to be right?
+
+	// What touches the machine; nil leaves it alone.
+	SetHostname func(name string) error
+	LineHeld    func(line string, d time.Duration) (bool, error) // is a GPIO line held low for d?
+
+	// Restore puts a backup that is on the boot partition in place, and ends what a
+	// power cut left of that. It returns what was restored and from which files,
+	// which hold secrets; "" when there is none.
+	Restore func() (what string, files []string, err error)
+
+	// Announced is the name that mDNS tells, or "" when it is not known.
+	Announced func() string
+
+	// Forgets is why the data partition keeps nothing over a restart; "" when it
+	// does.
+	Forgets string
+
+	before func(what, path string) error // a test's knife
+	hash   func(password string) string  // a test's, which costs nothing
+	loose  bool                          // a test's, which needs no syncing
+}
+
+// Outcome is what a run found and did, for the report.
+type Outcome struct {
+	Version  string     `json:"version"`
+	ID       string     `json:"id"`      // of the gateway, without one in its configuration
+	Gateway  string     `json:"gateway"` // its id as the cloud knows it
+	Host     string     `json:"host"`
+	Found    []Finding  `json:"found"`
+	Done     []string   `json:"done"`
+	Forgets  string     `json:"forgets,omitempty"`
+	Listens  []string   `json:"listens"` // "8883 TLS"
+	Users    bool       `json:"users"`   // the users file is the one made here
+	SSH      string     `json:"ssh,omitempty"`
+	Wifi     *wifi      `json:"wifi,omitempty"`
+	CA       string     `json:"ca"` // fingerprint
+	Reset    bool       `json:"reset,omitempty"`
+	TLS      bool       `json:"tls"`
+	Listener []Listener `json:"-"`
+}
+
+// state is what is remembered from one boot to the next.
+type state struct {
+	Version int             `json:"version"` // 1
+	Digest  string          `json:"digest"`  // of tidegate.toml on the boot partition, as it came into use
+	Wifi    *wifi           `json:"wifi,omitempty"`
+	Seen    map[string]bool `json:"seen,omitempty"` // a factory-reset that cannot be removed
+}
+
+const stateFile = "system/provision.json"
+
+type run struct {
+	opt     Options
+	disk    *disk
+	boot    listing
+	bootBad string // why nothing can be read there; ""
+	out     *Outcome
+	state   state
+	ca      keyPair
+	gateway owner    // whose files the gateway reads; zero mode
+	tell    []told   // passwords for the report
+	retold  []string // names whose line in an older report is no longer true
+}
+
+// Run provisions. It changes what it can and returns what it did; only tests let
+// it stop in the middle.
+func Run(opt Options) (*Outcome, error) {
+	r := &run{opt: opt, disk: &disk{before: opt.before, loose: opt.loose}, out: &Outcome{Version: opt.Version, Forgets: opt.Forgets}}
+	for _, act := range []func(){
+		r.prepare, r.recover, r.reset, r.restore, r.identity, r.host, r.users, r.certificate, r.configure, r.wifi, r.ssh, r.discovery, r.validity,
+	} {
+		act()
+	}
+	return r.out, r.finish()
+}
+
+// prepare makes the folders, and looks whether the data partition takes writing.
+func (r *run) prepare() {
+	r.gateway = gatewayOwner(r.opt.Root)
+	r.look()
+	r.folders()
+	if note := strings.TrimSpace(r.read("run/tidegate-data")); note != "" {
+		r.fail(Finding{File: "data partition", What: note, Code: codeData})
+	} else if r.opt.Forgets != "" {
+		r.fail(Finding{File: "data partition", What: r.opt.Forgets, Do: "replace the card", Code: codeData})
+	}
+}
+
+func (r *run) folders() {
+	for _, d := range []struct {
+		name string
+		o    owner
+	}{
+		{"config", r.folder(0o755)}, {"identity", r.folder(0o755)}, {"system", r.folder(0o755)}, {inbox, r.folder(0o700)}, {"system/wifi", r.folder(0o700)},
+		{"system/ssh", r.folder(0o700)}, {"tidegate", owner{0o700, r.gateway.uid, r.gateway.gid, true}},
+	} {
+		if err := r.disk.mkdir(r.data(d.name), d.o); err != nil {
+			r.fail(Finding{File: "data partition", What: err.Error(), Do: "replace the card", Code: codeData})
+			return
+		}
+	}
+}
+
+// look lists the boot partition. It may not be there: the gateway works without.
+func (r *run) look() {
+	var err error
+	if r.boot, err = list(r.opt.Boot); err != nil {
+		r.bootBad = err.Error()
+	}
+}
+
+// recover ends what an earlier run had to leave, and reads what is remembered.
+func (r *run) recover() {
+	errs := []error{r.disk.finish(r.opt.Boot)}
+	for _, dir := range []string{"config", "identity", "system", inbox, "system/wifi", "system/ssh"} {
+		errs = append(errs, r.disk.finish(r.data(dir)))
+	}
+	if json.Unmarshal([]byte(r.readData(stateFile)), &r.state) != nil || r.state.Version != 1 {
+		r.state = state{Version: 1}
+	}
+	if err := errors.Join(append(errs, r.finishCommit())...); err != nil {
+		r.fail(Finding{What: "what an earlier start could not end: " + err.Error(), Do: "start again; if it stays, replace the card", Code: codeData})
+	}
+	r.look()
+}
+
+func (r *run) saveState() error {
+	text, err := json.MarshalIndent(r.state, "", "\t")
+	if err != nil || bytes.Equal(append(text, '\n'), []byte(r.readData(stateFile))) {
+		return err
+	}
+	return r.disk.write(r.data(stateFile), append(text, '\n'), r.root())
+}
+
+// restore makes the gateway of a backup out of this card.
+func (r *run) restore() {
+	if r.opt.Restore == nil {
+		return
+	}
+	what, files, err := r.opt.Restore()
+	if err != nil {
+		r.fail(Finding{File: "backup", What: err.Error(), Do: "the gateway goes on without it", Code: codeOther})
+		return
+	}
+	if what == "" {
+		return
+	}
+	r.done("Restored a backup: %s.", what)
+	for _, f := range files {
+		if !r.keeps() {
+			break
+		}
+		if err := r.disk.erase(f); err != nil {
+			r.fail(r.cannotErase(filepath.Base(f), err))
+		}
+	}
+	r.folders()
+	r.look()
+}
+
+// text reads a file of the user from the boot partition.
+func (r *run) text(name string, code int) (string, entry, bool) {
+	found := r.boot.find(name)
+	if len(found) == 0 {
+		return "", entry{}, false
+	}
+	e := found[0]
+	for _, other := range found[1:] {
+		r.fail(Finding{File: other.name, What: "there is " + e.name + " too, which is newer and was taken", Do: "delete one of them"})
+	}
+	raw, err := os.ReadFile(r.boot.path(e))
+	if err != nil {
+		r.fail(Finding{File: e.name, What: "cannot be read: " + plain(err), Do: "copy it anew; if that does not help, replace the card", Code: code})
+		return "", e, false
+	}
+	text, err := decodeText(raw)
+	if err != nil {
+		r.fail(Finding{File: e.name, What: err.Error(), Code: code})
+		return "", e, false
+	}
+	return text, e, true
+}
+
+// wifi hashes the password of wifi.txt and takes it off the boot partition.
+func (r *run) wifi() {
+	defer func() { r.out.Wifi = r.state.Wifi }()
+	text, e, ok := r.text(wifiFile, codeWifi)
+	if !ok {
+		return
+	}
+	w, found := parseWifi(text)
+	r.fail(named(found, e.name)...)
+	if !w.asked || len(found) > 0 {
+		return
+	}
+	conf := r.data("system/wifi/wpa_supplicant-wlan0.conf")
+	if w.Secret == "" && w.Security != openWifi {
+		old, err := os.ReadFile(conf)
+		w.Secret = storedSecret(string(old))
+		if before := r.state.Wifi; err != nil || w.Secret == "" || before == nil || before.SSID != w.SSID || before.Security != w.Security {
+			r.fail(Finding{File: e.name, What: "has no password for the network " + strconv.Quote(w.SSID), Do: "add a line: password = ...; for a network without one: security = open", Code: codeWifi})
+			return
+		}
+	}
+	if w.Country == "" {
+		r.fail(Finding{File: e.name, What: "has no country", Do: "add a line such as country = DE: without it only the channels are used that are allowed everywhere"})
+	}
+	if string(readFile(conf)) != w.supplicant() {
+		r.state.Wifi = &w
+		err := r.saveState()
+		if err == nil {
+			err = r.disk.write(conf, []byte(w.supplicant()), r.root())
+		}
+		if err != nil {
+			r.fail(r.cannotKeep(e.name, err))
+			return
+		}
+		r.done("%s: the gateway joins the Wi-Fi %s.", e.name, strconv.Quote(w.SSID))
+	}
+	if scrubbed := withoutPassword(text); scrubbed != text && r.keeps() {
+		if err := r.disk.replace(r.boot.path(e), []byte(windowsLines(scrubbed))); err != nil {
+			r.fail(r.cannotErase(e.name, err))
+			return
+		}
+		r.done("%s: the password was removed from the file.", e.name)
+	}
+}
+
+// storedSecret finds the secret in a configuration that supplicant wrote.
+func storedSecret(conf string) string {
+	for line := range strings.Lines(conf) {
+		line = strings.TrimSpace(line)
+		if psk, ok := strings.CutPrefix(line, "psk="); ok {
+			return psk
+		}
+		if digits, ok := strings.CutPrefix(line, "sae_password="); ok {
+			return fromHex(digits)
+		}
+	}
+	return ""
+}
+
+// ssh lets in who has a key in authorized_keys, and nobody without that file. A
+// boot partition that cannot be read changes nothing.
+func (r *run) ssh() {
+	kept := r.data("system/ssh/" + keysFile)
+	text, e, ok := r.text(keysFile, codeOther)
+	if !ok {
+		if len(r.boot.find(keysFile)) == 0 && r.bootBad == "" && len(r.boot.all) > 0 && exists(kept) {
+			if err := r.disk.remove(kept); err != nil {
+				r.fail(r.cannotKeep(keysFile, err))
+			}
+			r.done("SSH is off: there is no authorized_keys any more.")
+		}
+		r.sshState(kept)
+		return
+	}
+	good, n, found := parseKeys(text)
+	r.fail(named(found, e.name)...)
+	if n == 0 && len(found) == 0 {
+		r.fail(Finding{File: e.name, What: "has no key in it", Do: "copy the line of your id_ed25519.pub there; SSH is off"})
+		if err := r.disk.remove(kept); err != nil {
+			r.fail(r.cannotKeep(e.name, err))
+		}
+	}
+	if n > 0 {
+		if err := r.allow(kept, good); err != nil {
+			r.fail(r.cannotKeep(e.name, err))
+		} else {
+			r.done("%s: SSH is on, for %d keys; log in as root.", e.name, n)
+		}
+	}
+	r.sshState(kept)
+}
+
+func (r *run) allow(kept, keys string) error {
+	host := r.data("identity/ssh_host_ed25519_key")
+	if len(readFile(host)) == 0 {
+		key, err := newHostKey()
+		if err == nil {
+			err = r.disk.write(host, key, r.root())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if string(readFile(kept)) == keys {
+		return nil
+	}
+	return r.disk.write(kept, []byte(keys), r.root())
+}
+
+func (r *run) sshState(kept string) {
+	if len(readFile(kept)) > 0 {
+		r.out.SSH = hostFingerprint(readFile(r.data("identity/ssh_host_ed25519_key")))
+	}
+}
+
+// certificate makes what the default configuration's TLS listener shows.
+func (r *run) certificate() {
+	if err := r.server(); err != nil {
+		r.fail(r.cannotKeep("certificate", err))
+	}
+	if r.ca.cert == nil {
+		return
+	}
+	r.out.CA = fingerprint(r.ca.cert)
+	if text := r.ca.certPEM(); r.bootBad == "" && len(r.boot.all) > 0 && !bytes.Equal(readFile(filepath.Join(r.opt.Boot, authority)), text) {
+		if err := r.disk.write(filepath.Join(r.opt.Boot, authority), text, owner{}); err != nil {
+			r.fail(Finding{File: authority, What: "could not be written: " + plain(err), Code: codeBoot})
+		}
+	}
+}
+
+// validity warns of certificates of the user that end soon.
+func (r *run) validity() {
+	c, problems := r.opt.Check([]byte(r.readData("config/"+tomlFile)), r.place(nil))
+	if len(problems) > 0 {
+		return
+	}
+	for _, f := range c.Files {
+		if f.Use != Certificate && f.Use != Authorities {
+			continue
+		}
+		all, err := certificates(readFile(r.place(nil)(f.Path)))
+		if err != nil {
+			continue
+		}
+		if f.Use == Authorities && len(all) > 3 {
+			continue // a whole list of authorities has always one that ends
+		}
+		if what, bad := days(all, r.opt.Now(), r.opt.Synced()); bad {
+			r.fail(Finding{File: filepath.Base(f.Path), What: what, Do: "put a new one on this partition; the gateway takes it at its next start", Code: codeConfig})
+		}
+	}
+}
+
+// discovery lets systemd-resolved tell the home where the broker is (DNS-SD).
+func (r *run) discovery() {
+	dir := filepath.Join(r.opt.Root, "run/systemd/dnssd")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return // a machine without systemd
+	}
+	for i, l := range r.out.Listener {
+		kind := "_mqtt._tcp"
+		if l.TLS {
+			kind = "_secure-mqtt._tcp"
+		}
+		text := fmt.Sprintf("[Service]\nName=Tidegate on %%H\nType=%s\nPort=%s\nTxtText=gateway=%s\n", kind, l.Port, r.out.Gateway)
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("tidegate-%d.dnssd", i)), []byte(text), 0o644); err != nil {
+			r.fail(Finding{What: "the broker could not be announced: " + plain(err)})
+		}
+	}
+}
+
+func (o *Outcome) use(c Config) {
+	o.Listens, o.Listener, o.TLS = nil, c.Listeners, false
+	o.Gateway = c.ID
+	if o.Gateway == "" {
+		o.Gateway = o.Host
+	}
+	for _, l := range c.Listeners {
+		how := "port " + l.Port
+		if l.TLS {
+			how += ", TLS"
+			o.TLS = true
+		}
+		if l.Anonymous {
+			how += ", without a password"
+		}
+		o.Listens = append(o.Listens, how)
+	}
+	o.Users = c.UsersFile == "/data/"+usersFile
+	if c.UsersFile == "" && !slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.Anonymous }) {
+		o.Found = append(o.Found, Finding{File: tomlFile, What: "lets nobody in: no listener is anonymous, and there is no users-file",
+			Do: fmt.Sprintf("add the lines  [edge.access]  and  users-file = %q", "/data/"+usersFile), Code: codeConfig})
+	}
+}
+
+func (r *run) fail(found ...Finding) { r.out.Found = append(r.out.Found, found...) }
+func (r *run) done(format string, arg ...any) {
+	r.out.Done = append(r.out.Done, fmt.Sprintf(format, arg...))
+}
+func (r *run) keeps() bool                   { return r.opt.Forgets == "" }
+func (r *run) read(name string) string       { return string(readFile(filepath.Join(r.opt.Root, name))) }
+func (r *run) root() owner                   { return owner{0o600, r.rootID(), r.rootID(), true} }
+func (r *run) public() owner                 { return owner{0o644, r.rootID(), r.rootID(), true} }
+func (r *run) secret() owner                 { return owner{0o600, r.gateway.uid, r.gateway.gid, true} }
+func (r *run) folder(mode fs.FileMode) owner { return owner{mode, r.rootID(), r.rootID(), true} }
+
+// rootID is 0, or in tests without privilege who runs them.
+func (r *run) rootID() int {
+	if os.Geteuid() == 0 {
+		return 0
+	}
+	return -1
+}
+
+func (r *run) cannotKeep(name string, err error) Finding {
+	do := "replace the card"
+	if errors.Is(err, syscall.ENOSPC) {
+		do = "the data partition is full: make room, or take a larger card"
+	}
+	return Finding{File: name, What: "could not be stored: " + plain(err), Do: do, Code: codeData}
+}
+
+func (r *run) cannotErase(name string, err error) Finding {
+	return Finding{File: name, What: "was stored in the gateway, but could not be removed here: " + plain(err), Do: "delete it: it has a secret in it", Code: codeBoot}
+}
+
+// plain is an error without paths of the gateway, which tell a user nothing.
+func plain(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+func readFile(path string) []byte {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// gatewayOwner looks the user up that runs the gateway; without one files stay
+// with who runs this.
+func gatewayOwner(root string) owner {
+	o := owner{uid: -1, gid: -1}
+	for line := range strings.Lines(string(readFile(filepath.Join(root, "etc/passwd")))) {
+		field := strings.Split(line, ":")
+		if len(field) > 3 && field[0] == "tidegate" {
+			uid, err1 := strconv.Atoi(field[2])
+			gid, err2 := strconv.Atoi(field[3])
+			if err1 == nil && err2 == nil {
+				o.uid, o.gid = uid, gid
+			}
+		}
+	}
+	return o
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"tidegate/cmd/tidegate/internal/backup"
+	"tidegate/cmd/tidegate/internal/provision"
+	"tidegate/hw"
+	"tidegate/internal/conf"
+)
+
+// provisionCommand makes a gateway out of the image and the user's files, at each
+// boot; with -report it only writes the report again.
+func provisionCommand(env environment, args []string) int {
+	flags := flag.NewFlagSet("provision", flag.ContinueOnError)
+	flags.SetOutput(env.err)
+	boot := flags.String("boot", "/boot/firmware", "the boot partition, with the user's files")
+	data := flags.String("data", "/data", "the data partition")
+	root := flags.String("root", "/", "where everything else is")
+	late := flags.Bool("report", false, "only write the report again, with what is known of the network")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return exitUsage
+	}
+	opt := provision.Options{
+		Boot: *boot, Data: *data, Root: *root, Version: version, Check: checkProvisioned,
+		Now: time.Now, Synced: clockSynchronised,
+	}
+	if filepath.Clean(*root) == "/" {
+		opt.SetHostname = func(name string) error { return syscall.Sethostname([]byte(name)) }
+		opt.LineHeld, opt.Announced = hw.LineHeld, announcedName
+		opt.Forgets = forgets(*data)
+	}
+	opt.Restore = func() (string, []string, error) { return restoreOnBoot(*boot, *data) }
+	if *late {
+		out, net, err := provision.Report(opt)
+		if err != nil {
+			return failed(env, exitBad, err)
+		}
+		for _, f := range net.Found {
+			fmt.Fprintf(env.out, "%s\n", f)
+		}
+		fmt.Fprintf(env.out, "%s: %s\n", out.Host, strings.Join(net.Addresses, ", "))
+		return exitOK
+	}
+	out, err := provision.Run(opt)
+	for _, line := range out.Done {
+		fmt.Fprintln(env.out, line)
+	}
+	for _, f := range out.Found {
+		fmt.Fprintln(env.err, f)
+	}
+	if err != nil {
+		return failed(env, exitBad, err)
+	}
+	return exitOK
+}
+
+// restoreOnBoot puts a backup in place that lies on the boot partition.
+func restoreOnBoot(boot, data string) (what string, files []string, err error) {
+	if ended, err := backup.Finish(backup.CardPlaces(data), data); err != nil {
+		return "", nil, err
+	} else if ended {
+		what = "one that a power cut had interrupted"
+	}
+	b, err := backup.FindOnBoot(boot)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && b == nil {
+		return what, nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	m, err := b.Restore(data, goodConfig)
+	if err != nil {
+		return "", nil, err
+	}
+	return "configuration and identity of " + m.Gateway, b.Files, nil
+}
+
+// checkProvisioned is load for provisioning: files that the configuration names
+// may still lie elsewhere.
+func checkProvisioned(text []byte, place func(string) string) (provision.Config, []provision.Problem) {
+	moved := map[string]string{}
+	var c Config
+	_, problems := parse(text, func(parsed Config) []conf.Problem {
+		c = parsed
+		here := parsed
+		here.Edge.Listeners = append(here.Edge.Listeners[:0:0], here.Edge.Listeners...)
+		to := func(path *string) {
+			if *path != "" {
+				moved[place(*path)] = *path
+				*path = place(*path)
+			}
+		}
+		for i := range here.Edge.Listeners {
+			l := &here.Edge.Listeners[i]
+			to(&l.Cert)
+			to(&l.Key)
+			to(&l.ClientCA)
+		}
+		to(&here.Edge.Access.UsersFile)
+		return here.checkStart()
+	})
+	var found []provision.Problem
+	for _, p := range problems {
+		what := p.String()
+		for now, written := range moved {
+			what = strings.ReplaceAll(what, now, written)
+		}
+		found = append(found, provision.Problem{Line: p.line, Text: what})
+	}
+	return provisionConfig(c), found
+}
+
+// provisionConfig is what provisioning needs to know.
+func provisionConfig(c Config) provision.Config {
+	p := provision.Config{ID: c.Gateway.ID, UsersFile: c.Edge.Access.UsersFile, ResetLine: c.Gateway.ResetLine}
+	add := func(key, path string, use provision.Use, with string) {
+		if path != "" {
+			p.Files = append(p.Files, provision.File{Key: key, Path: path, Use: use, With: with})
+		}
+	}
+	for i, l := range c.Edge.Listeners {
+		_, port, err := net.SplitHostPort(l.Bind)
+		if err != nil {
+			continue
+		}
+		p.Listeners = append(p.Listeners, provision.Listener{Port: port, TLS: l.Cert != "", Anonymous: l.Anonymous})
+		at := fmt.Sprintf("edge.listener[%d].", i)
+		add(at+"cert", l.Cert, provision.Certificate, l.Key)
+		add(at+"key", l.Key, provision.Key, "")
+		add(at+"client-ca", l.ClientCA, provision.Authorities, "")
+	}
+	add("edge.access.users-file", c.Edge.Access.UsersFile, provision.Users, "")
+	for i, u := range c.Uplink {
+		at := fmt.Sprintf("uplink[%d].", i)
+		add(at+"password-file", u.PasswordFile, provision.Secret, "")
+		add(at+"ca-file", u.CAFile, provision.Authorities, "")
+		add(at+"cert-file", u.CertFile, provision.Certificate, u.KeyFile)
+		add(at+"key-file", u.KeyFile, provision.Key, "")
+		add(at+"proxy-password-file", u.ProxyPasswordFile, provision.Secret, "")
+	}
+	return p
+}
+
+// clockSynchronised asks the kernel.
+func clockSynchronised() bool {
+	const timeError = 5 // TIME_ERROR, adjtimex(2): not synchronised
+	state, err := syscall.Adjtimex(&syscall.Timex{})
+	return err == nil && state != timeError
+}
+
+// forgets says why a folder keeps nothing over a restart; "" when it does.
+func forgets(dir string) string {
+	const tmpfs, ramfs, overlay = 0x01021994, 0x858458f6, 0x794c7630
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return fmt.Sprintf("there is no data partition (%v)", err)
+	}
+	switch uint32(st.Type) {
+	case tmpfs, ramfs, overlay:
+		return "the data partition cannot be used: the gateway works from memory and forgets everything at a restart"
+	}
+	const readOnly = 1 // ST_RDONLY, statvfs(3)
+	if st.Flags&readOnly != 0 {
+		return "the data partition cannot be written: the gateway keeps nothing"
+	}
+	return ""
+}
+
+// announcedName asks systemd-resolved under what name it answers to mDNS: after a
+// conflict it is another than the host's.
+func announcedName() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "busctl", "get-property", "org.freedesktop.resolve1", "/org/freedesktop/resolve1", "org.freedesktop.resolve1.Manager", "LLMNRHostname")
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	_, name, _ := strings.Cut(strings.TrimSpace(string(out)), "s ") // s "house"
+	return strings.Trim(name, `"`)
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// provisioned is a fake machine after `tidegate provision` with these files on
+// its boot partition.
+func provisioned(t *testing.T, files map[string]string) (dir, printed string) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, d := range []string{"boot", "data", "root/run", "root/etc"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range files {
+		configure(t, filepath.Join(dir, "boot", name), text)
+	}
+	out := &output{}
+	args := []string{"provision", "-boot", dir + "/boot", "-data", dir + "/data", "-root", dir + "/root"}
+	if code := dispatch(environment{in: strings.NewReader(""), out: out, err: out}, args); code != exitOK {
+		t.Fatalf("got exit code %d: %s", code, out)
+	}
+	return dir, out.String()
+}
+
+func contents(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The configuration of the image is good as the gateway itself judges, with the
+// certificate and the users that provisioning makes for it.
+func TestProvisionStandardConfiguration(t *testing.T) {
+	dir, printed := provisioned(t, map[string]string{"config.txt": ""})
+	if !strings.Contains(printed, "the standard configuration: is good and in use") {
+		t.Errorf("got %s", printed)
+	}
+	report := contents(t, dir+"/boot/tidegate-report.txt")
+	for _, want := range []string{"All is well.", "port 8883, TLS", "port 1883", "admin            has the password"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report lacks %q: %s", want, report)
+		}
+	}
+}
+
+// What `tidegate check` says is in the report, with line, key and hint.
+func TestProvisionBadConfiguration(t *testing.T) {
+	_, printed := provisioned(t, map[string]string{"Tidegate.toml": "[gateway]\r\nlog-levle = \"info\"\r\n[[edge.listener]]\r\nbind = \"1883\"\r\n"})
+	for _, want := range []string{
+		`Tidegate.toml:2: gateway.log-levle = "info": must be a key that exists; did you mean log-level?`,
+		`Tidegate.toml:4: edge.listener[0].bind = "1883": must be host:port, or :port for every address; for example ":1883"`,
+		"The standard configuration is in use.",
+	} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("the output lacks %q: %s", want, printed)
+		}
+	}
+}
+
+// Notepad's UTF-16, and the quotation marks of a word processor.
+func TestProvisionCurlyQuotes(t *testing.T) {
+	text := "[gateway]\r\nid = “house-17”\r\n[[edge.listener]]\r\nbind = “:1883”\r\nanonymous = true\r\n"
+	utf16 := []byte{0xff, 0xfe}
+	for _, r := range text {
+		utf16 = append(utf16, byte(r), byte(r>>8))
+	}
+	dir, printed := provisioned(t, map[string]string{"tidegate.toml": string(utf16)})
+	if got := contents(t, dir+"/data/config/tidegate.toml"); !strings.Contains(got, `id = "house-17"`) || !strings.Contains(printed, "curly") {
+		t.Errorf("got %q and %s", got, printed)
+	}
+	if got := contents(t, dir+"/boot/tidegate-report.txt"); !strings.Contains(got, "Gateway    house-17") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestProvisionMistakesInTheCommand(t *testing.T) {
+	out := &output{}
+	if code := dispatch(environment{out: out, err: out}, []string{"provision", "now"}); code != exitUsage {
+		t.Errorf("got %d, want %d", code, exitUsage)
+	}
+	if code := dispatch(environment{out: out, err: out}, []string{"provision", "-report", "-root", t.TempDir()}); code != exitBad {
+		t.Errorf("got %d, want %d: %s", code, exitBad, out)
+	}
+}
