@@ -13,6 +13,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      := go
 CONFIG  ?= bin/dev.toml
 CLOUD   ?=
+KEY     ?=
+CERT    ?=
 TIME    ?= 30s
 SCENARIO ?= all
 # Bytes; the arm64 binary must stay below.
@@ -77,6 +79,10 @@ cross: ## build for linux/amd64, arm64, arm 6 and 7 into dist, and hold arm64 to
 .PHONY: deb
 deb: cross ## Debian packages for amd64, arm64 and armhf in dist, the same bytes every time
 	@$(GO) run ./build/deb -dist $(DIST) -version '$(VERSION)' -count $(COUNT) -epoch $(SOURCE_DATE_EPOCH)
+
+.PHONY: bundle
+bundle: ## the image as a signed update, dist/tidegate.raucb; KEY=FILE CERT=FILE for a release
+	$(GO) run ./build/bundle/make -image $(DIST)/tidegate.img -version '$(VERSION)' -key '$(KEY)' -certificate '$(CERT)' -o $(DIST)/tidegate.raucb
 
 .PHONY: run
 run: build ## run the gateway here with CONFIG (bin/dev.toml, made from the sample)

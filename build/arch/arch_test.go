@@ -41,6 +41,7 @@ var rules = []rule{
 	{folder: "build/kernel", theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/deb"},
 	{folder: "build/boot", ours: []string{"internal"}},
+	{folder: "build/bundle", ours: []string{"internal", "build/boot", "build/power"}},
 	{folder: "build/power", ours: []string{"build/kernel", "build/bench/load"}},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }
