@@ -42,7 +42,7 @@ var rules = []rule{
 	{folder: "build/deb"},
 	{folder: "build/boot", ours: []string{"internal"}},
 	{folder: "build/bundle", ours: []string{"internal", "build/boot", "build/power"}},
-	{folder: "build/power", ours: []string{"build/kernel", "build/bench/load"}},
+	{folder: "build/power", ours: []string{"build/kernel", "build/bench/load"}, tests: []string{"go.etcd.io/bbolt"}},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }
 

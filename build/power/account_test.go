@@ -1,15 +1,19 @@
 package power
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"tidegate/build/bench/load"
 )
@@ -63,8 +67,10 @@ func (h *house) sound(data string) error {
 	var errs []error
 	files, _ := filepath.Glob(data + "/tidegate/*/*.spool")
 	for _, f := range files {
-		_, err := command(h.host, "spool", "check", f)
-		errs = append(errs, err)
+		if !blank(f) {
+			_, err := command(h.host, "spool", "check", f)
+			errs = append(errs, err)
+		}
 	}
 	if _, err := os.Stat(data + "/tidegate/edge.db"); err == nil {
 		_, err := command(h.host, "edge", "check", data+"/tidegate/edge.db")
@@ -76,27 +82,66 @@ func (h *house) sound(data string) error {
 	return errors.Join(errs...)
 }
 
+// row is a message in the cloud or in a spool.
+type row struct {
+	where   string // for people
+	payload []byte
+}
+
+// blank says whether the power went before a file got its first bytes. The
+// gateway removes such a file.
+func blank(file string) bool {
+	b, err := os.ReadFile(file)
+	return err == nil && len(bytes.Trim(b, "\x00")) == 0
+}
+
 // complete checks that every message that was acknowledged is in the cloud or in
 // the spool, and that those of a topic are in order.
 func (h *house) complete(data string) error {
-	rows, err := exported(h.host, data+"/tidegate")
+	stored, err := committed(data + "/tidegate")
+	if err != nil {
+		return err
+	}
+	shown, err := exported(h.host, data+"/tidegate")
 	if err != nil {
 		return err
 	}
 	for ctx := within(h.t); ; time.Sleep(100 * time.Millisecond) {
-		all := h.ledger.Consumer()
 		h.mu.Lock()
-		arrived := len(h.arrived)
-		for _, payload := range slices.Concat(h.arrived, rows) {
-			all.Receive(payload, 0)
-		}
+		arrived := slices.Clone(h.arrived)
 		h.mu.Unlock()
+		err := h.account(slices.Concat(arrived, stored))
+		// An export looks at every page and finds messages of a transaction that
+		// the cut broke off, too: it is not in order.
+		if r := h.enter(slices.Concat(arrived, shown)).Report(); r.Lost > 0 {
+			err = errors.Join(err, fmt.Errorf("an export lacks %d messages:\n%s", r.Lost, r))
+		}
 		// What the cloud has acknowledged may still be on its way to us.
-		err := verdict(all.Report())
-		if err == nil || arrived == 0 || ctx.Err() != nil {
+		if err == nil || len(arrived) == 0 || ctx.Err() != nil {
 			return err
 		}
 	}
+}
+
+// enter makes an account of messages in the order in which they arrived or will.
+func (h *house) enter(rows []row) *load.Consumer {
+	all := h.ledger.Consumer()
+	for _, r := range rows {
+		all.Receive(r.payload, 0)
+	}
+	return all
+}
+
+// account is enter with the names of those that are late.
+func (h *house) account(rows []row) error {
+	all := h.ledger.Consumer()
+	var errs []error
+	for _, r := range rows {
+		if all.Receive(r.payload, 0) == load.Late {
+			errs = append(errs, fmt.Errorf("late: %s", r.where))
+		}
+	}
+	return errors.Join(append(errs, verdict(all.Report()))...)
 }
 
 func verdict(r load.Report) error {
@@ -106,9 +151,53 @@ func verdict(r load.Report) error {
 	return nil
 }
 
-// exported returns the payloads of all that waits in the spools of a data
-// directory.
-func exported(program, data string) (rows [][]byte, err error) {
+// committed returns what the spools of a data directory hold, in the order in
+// which it will be sent.
+func committed(data string) (rows []row, err error) {
+	files, err := filepath.Glob(data + "/uplink-*/*.spool")
+	streams := map[string]map[string]row{} // by bucket, by key
+	for _, f := range files {
+		if blank(f) {
+			continue
+		}
+		db, err := bbolt.Open(f, 0o600, &bbolt.Options{ReadOnly: true})
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", f, err)
+		}
+		err = db.View(func(tx *bbolt.Tx) error {
+			return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+				if string(name) == "cursor" {
+					return nil
+				}
+				stream := streams[string(name)]
+				if stream == nil {
+					stream = map[string]row{}
+					streams[string(name)] = stream
+				}
+				return b.ForEach(func(k, v []byte) error {
+					at := bytes.Index(v, []byte("tgl\x01")) // where a payload of ours begins
+					if at < 0 {
+						return fmt.Errorf("%s: a strange row: %x", f, v)
+					}
+					stream[string(k)] = row{fmt.Sprintf("%s, stream %x, row %x", filepath.Base(f), name, k), slices.Clone(v[at:])}
+					return nil
+				})
+			})
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(streams)) {
+		for _, k := range slices.Sorted(maps.Keys(streams[name])) {
+			rows = append(rows, streams[name][k])
+		}
+	}
+	return rows, err
+}
+
+// exported returns all that waits in the spools of a data directory.
+func exported(program, data string) (rows []row, err error) {
 	spools, _ := filepath.Glob(data + "/uplink-*")
 	for _, dir := range spools {
 		out, err := command(program, "spool", "export", dir)
@@ -116,17 +205,20 @@ func exported(program, data string) (rows [][]byte, err error) {
 			return nil, err
 		}
 		for line := range strings.Lines(out) {
-			var row struct {
-				Payload *string
-				Binary  []byte `json:"payload-base64"`
+			var m struct {
+				Link       int
+				Epoch, Seq uint64
+				Topic      string
+				Payload    *string
+				Binary     []byte `json:"payload-base64"`
 			}
-			if err := json.Unmarshal([]byte(line), &row); err != nil {
+			if err := json.Unmarshal([]byte(line), &m); err != nil {
 				return nil, fmt.Errorf("%s: %w", line, err)
 			}
-			if row.Payload != nil {
-				row.Binary = []byte(*row.Payload)
+			if m.Payload != nil {
+				m.Binary = []byte(*m.Payload)
 			}
-			rows = append(rows, row.Binary)
+			rows = append(rows, row{fmt.Sprintf("spool, link %d, id %d/%d, %s", m.Link, m.Epoch, m.Seq, m.Topic), m.Binary})
 		}
 	}
 	return rows, nil

@@ -36,7 +36,7 @@ type house struct {
 	mu      sync.Mutex // guards what follows
 	addr    string     // of the gateway's broker; "": it is off
 	conns   map[net.Conn]bool
-	arrived [][]byte // payloads, in the cloud
+	arrived []row // in the cloud
 }
 
 const configuration = `[gateway]
@@ -59,7 +59,7 @@ overflow = "reject"
 `
 
 // mountOptions are those of the image's data partition.
-const mountOptions = "noatime,nodev,nosuid,commit=30"
+const mountOptions = "noatime,nosuid,nodev,noexec,commit=30,noinit_itable,errors=remount-ro"
 
 // newHouse makes a file system of megabytes on a new disk, and switches the
 // machine on.
@@ -70,7 +70,7 @@ func newHouse(t *testing.T, megabytes int, more string) *house {
 	h := &house{bench: newBench(t, d, "none"), rng: rand.New(rand.NewPCG(*seed, 1)), away: newCloud(t), ledger: load.NewLedger(), conns: map[net.Conn]bool{}}
 	image := h.dir + "/image"
 	h.run("truncate", "-s", fmt.Sprint(d.size), image)
-	h.run("mkfs.ext4", "-q", "-b", fmt.Sprint(blockSize), "-L", "data", image)
+	h.run("mkfs.ext4", "-q", "-b", fmt.Sprint(blockSize), "-I", "256", "-J", "size=8", "-m", "0", "-L", "data", image)
 	must(t, d.Load(image))
 	h.host = h.dir + "/tidegate"
 	h.run("go", "build", "-o", h.host, "tidegate/cmd/tidegate")

@@ -123,7 +123,8 @@ func (h *house) consume() {
 		OnMessage: func(m *load.Message) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.arrived = append(h.arrived, slices.Clone(m.Payload))
+			id, _ := m.GatewayID()
+			h.arrived = append(h.arrived, row{fmt.Sprintf("cloud, id %d/%d, %s", id.Epoch, id.Seq, m.Topic), slices.Clone(m.Payload)})
 		},
 	}))
 }
