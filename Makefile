@@ -9,6 +9,7 @@ COUNT := $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
 # The time of everything in a package, so that it is the same when built again.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DIST    ?= dist
+TARGETS ?= amd64: arm64: arm:6 arm:7
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      := go
 CONFIG  ?= bin/dev.toml
@@ -69,7 +70,7 @@ fuzz: ## fuzz every decoder for TIME (30s)
 
 .PHONY: cross
 cross: ## build for linux/amd64, arm64, arm 6 and 7 into dist, and hold arm64 to its size
-	@for t in amd64: arm64: arm:6 arm:7; do \
+	@for t in $(TARGETS); do \
 		out=$(DIST)/tidegate-linux-$${t%:*}$${t#*:}; echo "$$out"; \
 		GOOS=linux GOARCH=$${t%:*} GOARM=$${t#*:} $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $$out ./cmd/tidegate; \
 	done
