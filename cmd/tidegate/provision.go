@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -109,6 +110,15 @@ func checkProvisioned(text []byte, place func(string) string) (provision.Config,
 			to(&l.ClientCA)
 		}
 		to(&here.Edge.Access.UsersFile)
+		here.Uplink = slices.Clone(here.Uplink)
+		for i := range here.Uplink {
+			u := &here.Uplink[i]
+			to(&u.PasswordFile)
+			to(&u.CAFile)
+			to(&u.CertFile)
+			to(&u.KeyFile)
+			to(&u.ProxyPasswordFile)
+		}
 		return here.checkStart()
 	})
 	var found []provision.Problem

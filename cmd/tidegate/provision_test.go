@@ -52,6 +52,27 @@ func TestProvisionStandardConfiguration(t *testing.T) {
 	}
 }
 
+// The files of a cloud come from the boot partition together with the
+// configuration that names them.
+func TestProvisionCloudPassword(t *testing.T) {
+	dir, printed := provisioned(t, map[string]string{
+		"tidegate.toml": openHouse + `[[uplink]]
+endpoints = ["mqtts://cloud.example.com"]
+user = "house-17"
+password-file = "/etc/tidegate/cloud-password"
+up = [{filter = "home/#"}]
+`, "cloud-password": "hush\n"})
+	if want := "tidegate.toml: is good and in use"; !strings.Contains(printed, want) || strings.Contains(printed, "standard") {
+		t.Errorf("the output lacks %q, or has more: %s", want, printed)
+	}
+	if got, want := contents(t, dir+"/data/config/cloud-password"), "hush\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := os.Stat(dir + "/boot/cloud-password"); err == nil {
+		t.Error("the password is still on the boot partition")
+	}
+}
+
 // What `tidegate check` says is in the report, with line, key and hint.
 func TestProvisionBadConfiguration(t *testing.T) {
 	_, printed := provisioned(t, map[string]string{"Tidegate.toml": "[gateway]\r\nlog-levle = \"info\"\r\n[[edge.listener]]\r\nbind = \"1883\"\r\n"})
