@@ -15,8 +15,8 @@ import (
 var mostExposure = map[string]float64{"tidegate.service": 1.8}
 
 // imageOnly are the units that the package leaves to the image: they know its
-// partitions.
-var imageOnly = regexp.MustCompile(`^tidegate-(provision|confirm|update)\.(service|path)$`)
+// partitions, its files for users and its slots.
+var imageOnly = regexp.MustCompile(`^tidegate-`)
 
 // notOfDebian are programs that units start and that no package in the root has.
 var notOfDebian = []string{"/usr/bin/rauc"}
