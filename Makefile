@@ -85,6 +85,12 @@ deb: cross ## Debian packages for amd64, arm64 and armhf in dist, the same bytes
 bundle: ## the image as a signed update, dist/tidegate.raucb; KEY=FILE CERT=FILE for a release
 	$(GO) run ./build/bundle/make -image $(DIST)/tidegate.img -version '$(VERSION)' -key '$(KEY)' -certificate '$(CERT)' -o $(DIST)/tidegate.raucb
 
+.PHONY: flash
+flash: build ## write a card: DEV=/dev/sdX; IMAGE=FILE; FILES=FOLDER for its FAT partition; YES=DEV: do not ask; EVEN=DEV: though it is no card
+	$(GO) build -o bin/flash ./build/flash
+	@sudo=; [[ ! -b "$(DEV)" || -w "$(DEV)" ]] || sudo=sudo; \
+	$$sudo bin/flash -image $(or $(IMAGE),$(DIST)/tidegate.img.xz) $(addprefix -files ,$(FILES)) $(addprefix -yes ,$(YES)) $(addprefix -even ,$(EVEN)) $(DEV)
+
 .PHONY: run
 run: build ## run the gateway here with CONFIG (bin/dev.toml, made from the sample)
 	@mkdir -p bin/data

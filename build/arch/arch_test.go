@@ -40,6 +40,7 @@ var rules = []rule{
 	{folder: "build/arch"},
 	{folder: "build/kernel", theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/deb"},
+	{folder: "build/flash", ours: []string{"build/kernel"}, theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/boot", ours: []string{"internal"}},
 	{folder: "build/bundle", ours: []string{"internal", "build/boot", "build/power"}},
 	{folder: "build/power", ours: []string{"build/kernel", "build/bench/load"}, tests: []string{"go.etcd.io/bbolt"}},

@@ -32,6 +32,7 @@ var stock = []string{
 	"virtio_pci", "virtio_mmio", // the machine's own way to its devices
 	"virtio_net",                                              // a network
 	"virtio_blk", "ext4", "crc32c_generic", "vfat", "softdog", // disks and the watchdog
+	"xhci_pci", "usb-storage", "sd_mod", // a card in a reader on USB
 }
 
 // built are the modules that Debian leaves out, built from its own source.
