@@ -58,7 +58,7 @@ func provisionCommand(env environment, args []string) int {
 	for _, line := range out.Done {
 		fmt.Fprintln(env.out, line)
 	}
-	for _, f := range out.Found {
+	for _, f := range out.All() {
 		fmt.Fprintln(env.err, f)
 	}
 	if err != nil {

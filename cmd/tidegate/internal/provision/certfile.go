@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -164,4 +165,28 @@ func short(err error) string {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return text
+}
+
+// validity warns of certificates of the user that end soon.
+func (r *run) validity() (found []Finding) {
+	c, problems := r.opt.Check([]byte(r.readData("config/"+tomlFile)), r.place(nil))
+	if len(problems) > 0 {
+		return nil
+	}
+	for _, f := range c.Files {
+		if f.Use != Certificate && f.Use != Authorities {
+			continue
+		}
+		all, err := certificates(readFile(r.place(nil)(f.Path)))
+		if err != nil {
+			continue
+		}
+		if f.Use == Authorities && len(all) > 3 {
+			continue // a whole list of authorities has always one that ends
+		}
+		if what, bad := days(all, r.opt.Now(), r.opt.Synced()); bad {
+			found = append(found, Finding{File: filepath.Base(f.Path), What: what, Do: "put a new one on this partition; the gateway takes it at its next start", Code: codeConfig})
+		}
+	}
+	return found
 }

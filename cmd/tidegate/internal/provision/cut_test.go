@@ -27,8 +27,6 @@ func cutAfter(n int, steps *int) func(what, path string) error {
 // everything is a boot partition with a file of each kind.
 func everything(t *testing.T) *place {
 	p := newPlace(t)
-	p.opt.hash = func(password string) string { return fmt.Sprintf("hash of %d letters", len(password)) }
-	p.opt.loose = true
 	p.write("boot/tidegate.toml", cloud)
 	p.write("boot/cloud-password", "hush-hush\n")
 	p.write("boot/wifi.txt", "country=DE\nssid=home\npassword=correct horse\n")

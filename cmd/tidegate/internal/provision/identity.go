@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -149,4 +150,20 @@ func named(found []Finding, name string) []Finding {
 		found[i].File = name
 	}
 	return found
+}
+
+// certificate makes what the default configuration's TLS listener shows.
+func (r *run) certificate() {
+	if err := r.server(); err != nil {
+		r.fail(r.cannotKeep("certificate", err))
+	}
+	if r.ca.cert == nil {
+		return
+	}
+	r.out.CA = fingerprint(r.ca.cert)
+	if text := r.ca.certPEM(); r.bootBad == "" && len(r.boot.all) > 0 && !bytes.Equal(readFile(filepath.Join(r.opt.Boot, authority)), text) {
+		if err := r.disk.write(filepath.Join(r.opt.Boot, authority), text, owner{}); err != nil {
+			r.fail(Finding{File: authority, What: "could not be written: " + plain(err), Code: codeBoot})
+		}
+	}
 }

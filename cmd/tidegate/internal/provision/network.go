@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +58,8 @@ func Report(opt Options) (*Outcome, *Network, error) {
 			r.fail(r.cannotKeep("certificate", err))
 		}
 	}
-	r.validity()
+	r.out.Ending = r.validity()
+	r.saveOutcome() // a later report says the same
 	n := r.network()
 	path := filepath.Join(opt.Boot, reportFile)
 	before := readFile(path)
@@ -70,7 +70,7 @@ func Report(opt Options) (*Outcome, *Network, error) {
 	if err != nil {
 		r.fail(Finding{File: reportFile, What: "could not be written: " + plain(err), Code: codeBoot})
 	}
-	return r.out, n, errors.Join(err, blink(filepath.Join(opt.Root, "sys"), worst(append(slices.Clone(r.out.Found), n.Found...))))
+	return r.out, n, errors.Join(err, blink(filepath.Join(opt.Root, "sys"), worst(append(r.out.All(), n.Found...))))
 }
 
 // withoutTime is what counts in the question whether a report is news.

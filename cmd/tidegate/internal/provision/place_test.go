@@ -24,6 +24,7 @@ func newPlace(t *testing.T) *place {
 	p.opt = Options{
 		Boot: p.dir + "/boot", Data: p.dir + "/data", Root: p.dir + "/root", Version: "1.0", Check: checkForTest,
 		Now: func() time.Time { return time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC) }, Synced: func() bool { return false },
+		loose: true, hash: func(password string) string { return fmt.Sprintf("hash of %d letters", len(password)) },
 	}
 	for _, d := range []string{"boot", "data", "root/run", "root/etc", "root/sys/class/leds/ACT"} {
 		if err := os.MkdirAll(filepath.Join(p.dir, d), 0o755); err != nil {

@@ -25,15 +25,22 @@ func (r *run) finish() error {
 	if err != nil {
 		r.fail(Finding{File: reportFile, What: "could not be written: " + plain(err), Do: "make room on this partition, or replace the card", Code: codeBoot})
 	}
-	if text, e := json.Marshal(r.out); e == nil {
-		if e := os.WriteFile(filepath.Join(r.opt.Root, outcomeFile), text, 0o600); e != nil && !errors.Is(e, os.ErrNotExist) {
-			r.fail(Finding{What: "the later report will know less: " + plain(e)})
-		}
-	}
-	if e := blink(filepath.Join(r.opt.Root, "sys"), worst(r.out.Found)); e != nil {
+	r.saveOutcome()
+	if e := blink(filepath.Join(r.opt.Root, "sys"), worst(r.out.All())); e != nil {
 		r.fail(Finding{What: "the LED cannot blink: " + plain(e)})
 	}
 	return err
+}
+
+// saveOutcome keeps what the report says, in memory.
+func (r *run) saveOutcome() {
+	text, err := json.Marshal(r.out)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(r.opt.Root, outcomeFile), text, 0o600)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		r.fail(Finding{What: "the later report will know less: " + plain(err)})
+	}
 }
 
 // report writes the report with the passwords in it, and then forgets them.
@@ -80,7 +87,7 @@ func (o *Outcome) Text(passwords []told, net *Network) string {
 	line("Tidegate: what the gateway says. It writes this file anew at every start and a")
 	line("minute after it; README.txt explains the files beside it.")
 	line("")
-	bad := slices.ContainsFunc(o.Found, func(f Finding) bool { return f.Code > 0 }) || net.bad()
+	bad := slices.ContainsFunc(o.All(), func(f Finding) bool { return f.Code > 0 }) || net.bad()
 	switch {
 	case bad:
 		line("*** Something needs your attention: see below. ***")
@@ -106,7 +113,7 @@ func (o *Outcome) Text(passwords []told, net *Network) string {
 }
 
 func (o *Outcome) writeFound(line func(string, ...any), net *Network) {
-	found := slices.Clone(o.Found)
+	found := o.All()
 	if net != nil {
 		found = append(found, net.Found...)
 	}

@@ -55,6 +55,7 @@ type Outcome struct {
 	Gateway  string     `json:"gateway"` // its id as the cloud knows it
 	Host     string     `json:"host"`
 	Found    []Finding  `json:"found"`
+	Ending   []Finding  `json:"-"` // certificates that end soon; looked at anew by each report
 	Done     []string   `json:"done"`
 	Forgets  string     `json:"forgets,omitempty"`
 	Listens  []string   `json:"listens"` // "8883 TLS"
@@ -95,10 +96,11 @@ type run struct {
 func Run(opt Options) (*Outcome, error) {
 	r := &run{opt: opt, disk: &disk{before: opt.before, loose: opt.loose}, out: &Outcome{Version: opt.Version, Forgets: opt.Forgets}}
 	for _, act := range []func(){
-		r.prepare, r.recover, r.reset, r.restore, r.identity, r.host, r.users, r.certificate, r.configure, r.wifi, r.ssh, r.discovery, r.validity,
+		r.prepare, r.recover, r.reset, r.restore, r.identity, r.host, r.users, r.certificate, r.configure, r.wifi, r.ssh, r.discovery,
 	} {
 		act()
 	}
+	r.out.Ending = r.validity()
 	return r.out, r.finish()
 }
 
@@ -209,160 +211,6 @@ func (r *run) text(name string, code int) (string, entry, bool) {
 	return text, e, true
 }
 
-// wifi hashes the password of wifi.txt and takes it off the boot partition.
-func (r *run) wifi() {
-	defer func() { r.out.Wifi = r.state.Wifi }()
-	text, e, ok := r.text(wifiFile, codeWifi)
-	if !ok {
-		return
-	}
-	w, found := parseWifi(text)
-	r.fail(named(found, e.name)...)
-	if !w.asked || len(found) > 0 {
-		return
-	}
-	conf := r.data("system/wifi/wpa_supplicant-wlan0.conf")
-	if w.Secret == "" && w.Security != openWifi {
-		old, err := os.ReadFile(conf)
-		w.Secret = storedSecret(string(old))
-		if before := r.state.Wifi; err != nil || w.Secret == "" || before == nil || before.SSID != w.SSID || before.Security != w.Security {
-			r.fail(Finding{File: e.name, What: "has no password for the network " + strconv.Quote(w.SSID), Do: "add a line: password = ...; for a network without one: security = open", Code: codeWifi})
-			return
-		}
-	}
-	if w.Country == "" {
-		r.fail(Finding{File: e.name, What: "has no country", Do: "add a line such as country = DE: without it only the channels are used that are allowed everywhere"})
-	}
-	if string(readFile(conf)) != w.supplicant() {
-		r.state.Wifi = &w
-		err := r.saveState()
-		if err == nil {
-			err = r.disk.write(conf, []byte(w.supplicant()), r.root())
-		}
-		if err != nil {
-			r.fail(r.cannotKeep(e.name, err))
-			return
-		}
-		r.done("%s: the gateway joins the Wi-Fi %s.", e.name, strconv.Quote(w.SSID))
-	}
-	if scrubbed := withoutPassword(text); scrubbed != text && r.keeps() {
-		if err := r.disk.replace(r.boot.path(e), []byte(windowsLines(scrubbed))); err != nil {
-			r.fail(r.cannotErase(e.name, err))
-			return
-		}
-		r.done("%s: the password was removed from the file.", e.name)
-	}
-}
-
-// storedSecret finds the secret in a configuration that supplicant wrote.
-func storedSecret(conf string) string {
-	for line := range strings.Lines(conf) {
-		line = strings.TrimSpace(line)
-		if psk, ok := strings.CutPrefix(line, "psk="); ok {
-			return psk
-		}
-		if digits, ok := strings.CutPrefix(line, "sae_password="); ok {
-			return fromHex(digits)
-		}
-	}
-	return ""
-}
-
-// ssh lets in who has a key in authorized_keys, and nobody without that file. A
-// boot partition that cannot be read changes nothing.
-func (r *run) ssh() {
-	kept := r.data("system/ssh/" + keysFile)
-	text, e, ok := r.text(keysFile, codeOther)
-	if !ok {
-		if len(r.boot.find(keysFile)) == 0 && r.bootBad == "" && len(r.boot.all) > 0 && exists(kept) {
-			if err := r.disk.remove(kept); err != nil {
-				r.fail(r.cannotKeep(keysFile, err))
-			}
-			r.done("SSH is off: there is no authorized_keys any more.")
-		}
-		r.sshState(kept)
-		return
-	}
-	good, n, found := parseKeys(text)
-	r.fail(named(found, e.name)...)
-	if n == 0 && len(found) == 0 {
-		r.fail(Finding{File: e.name, What: "has no key in it", Do: "copy the line of your id_ed25519.pub there; SSH is off"})
-		if err := r.disk.remove(kept); err != nil {
-			r.fail(r.cannotKeep(e.name, err))
-		}
-	}
-	if n > 0 {
-		if err := r.allow(kept, good); err != nil {
-			r.fail(r.cannotKeep(e.name, err))
-		} else {
-			r.done("%s: SSH is on, for %d keys; log in as root.", e.name, n)
-		}
-	}
-	r.sshState(kept)
-}
-
-func (r *run) allow(kept, keys string) error {
-	host := r.data("identity/ssh_host_ed25519_key")
-	if len(readFile(host)) == 0 {
-		key, err := newHostKey()
-		if err == nil {
-			err = r.disk.write(host, key, r.root())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if string(readFile(kept)) == keys {
-		return nil
-	}
-	return r.disk.write(kept, []byte(keys), r.root())
-}
-
-func (r *run) sshState(kept string) {
-	if len(readFile(kept)) > 0 {
-		r.out.SSH = hostFingerprint(readFile(r.data("identity/ssh_host_ed25519_key")))
-	}
-}
-
-// certificate makes what the default configuration's TLS listener shows.
-func (r *run) certificate() {
-	if err := r.server(); err != nil {
-		r.fail(r.cannotKeep("certificate", err))
-	}
-	if r.ca.cert == nil {
-		return
-	}
-	r.out.CA = fingerprint(r.ca.cert)
-	if text := r.ca.certPEM(); r.bootBad == "" && len(r.boot.all) > 0 && !bytes.Equal(readFile(filepath.Join(r.opt.Boot, authority)), text) {
-		if err := r.disk.write(filepath.Join(r.opt.Boot, authority), text, owner{}); err != nil {
-			r.fail(Finding{File: authority, What: "could not be written: " + plain(err), Code: codeBoot})
-		}
-	}
-}
-
-// validity warns of certificates of the user that end soon.
-func (r *run) validity() {
-	c, problems := r.opt.Check([]byte(r.readData("config/"+tomlFile)), r.place(nil))
-	if len(problems) > 0 {
-		return
-	}
-	for _, f := range c.Files {
-		if f.Use != Certificate && f.Use != Authorities {
-			continue
-		}
-		all, err := certificates(readFile(r.place(nil)(f.Path)))
-		if err != nil {
-			continue
-		}
-		if f.Use == Authorities && len(all) > 3 {
-			continue // a whole list of authorities has always one that ends
-		}
-		if what, bad := days(all, r.opt.Now(), r.opt.Synced()); bad {
-			r.fail(Finding{File: filepath.Base(f.Path), What: what, Do: "put a new one on this partition; the gateway takes it at its next start", Code: codeConfig})
-		}
-	}
-}
-
 // discovery lets systemd-resolved tell the home where the broker is (DNS-SD).
 func (r *run) discovery() {
 	dir := filepath.Join(r.opt.Root, "run/systemd/dnssd")
@@ -380,6 +228,9 @@ func (r *run) discovery() {
 		}
 	}
 }
+
+// All are the findings of the start and those that each report looks for.
+func (o *Outcome) All() []Finding { return slices.Concat(o.Found, o.Ending) }
 
 func (o *Outcome) use(c Config) {
 	o.Listens, o.Listener, o.TLS = nil, c.Listeners, false
