@@ -39,6 +39,7 @@ var rules = []rule{
 	{folder: "internal", tests: []string{"go.etcd.io/bbolt"}},
 	{folder: "build/arch"},
 	{folder: "build/kernel", theirs: []string{"golang.org/x/sys"}},
+	{folder: "build/cross"},
 	{folder: "build/deb"},
 	{folder: "build/flash", ours: []string{"build/kernel"}, theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/boot", ours: []string{"internal"}},
