@@ -140,7 +140,7 @@ func (c *card) state() slots.State {
 // start lets U-Boot run until a kernel switches the machine off or it is reset.
 func (c *card) start() (console string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 100*time.Second) // it takes 3 to 8
+	ctx, cancel := context.WithTimeout(c.t.Context(), 3*time.Minute) // it takes 3 to 8 s
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "256", "-nodefaults", "-display", "none",
 		"-serial", "stdio", "-no-reboot", "-bios", firmware, "-drive", "if=none,id=card,format=raw,file="+filepath.Base(c.disk),

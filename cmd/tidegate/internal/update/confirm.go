@@ -77,8 +77,8 @@ func (s System) Watch(ctx context.Context, p Patience, log *slog.Logger) error {
 	log.Info("on trial", "slot", booted, "version", s.Version, "left", state.Of(booted).Left, "healthy", p.Healthy, "deadline", p.Deadline)
 	why := s.await(ctx, probation{need: p.Healthy, required: r.Update.Uplinks}, p.Deadline)
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
+	case ctx.Err() != nil: // the machine is being switched off: the try is spent, and nothing is decided
+		return nil
 	case why == nil:
 		log.Info("confirmed", "slot", booted, "version", s.Version)
 		return s.Confirm()
