@@ -160,6 +160,7 @@ func provisionConfig(c Config) provision.Config {
 		add(at+"key-file", u.KeyFile, provision.Key, "")
 		add(at+"proxy-password-file", u.ProxyPasswordFile, provision.Secret, "")
 	}
+	add("update.key", c.Update.Key, provision.PublicKey, "")
 	return p
 }
 

@@ -3,6 +3,7 @@ package provision
 import (
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -23,6 +24,7 @@ const (
 	Key                    // PEM
 	Authorities            // PEM, who is believed
 	Users                  // TOML, checked by edge
+	PublicKey              // PEM, Ed25519: who may order updates
 )
 
 var errDER = errors.New("is not in PEM form (text that begins with -----BEGIN)")
@@ -37,6 +39,16 @@ func badFile(use Use, text []byte) (what, do string) {
 	case Certificate, Authorities:
 		if _, err := certificates(text); err != nil {
 			return err.Error(), "ask for the certificate in PEM form; openssl x509 -inform der -in FILE -out NAME.pem makes it of another one"
+		}
+	case PublicKey:
+		b, _ := pem.Decode(text)
+		if b == nil {
+			return errDER.Error(), "openssl pkey -in update.key -pubout -out update.pem makes it"
+		}
+		if key, err := x509.ParsePKIXPublicKey(b.Bytes); err != nil {
+			return "is not a public key", "openssl pkey -in update.key -pubout -out update.pem makes it"
+		} else if _, ok := key.(ed25519.PublicKey); !ok {
+			return "is a public key, but not of Ed25519", "openssl genpkey -algorithm ed25519 -out update.key makes one"
 		}
 	case Key:
 		if _, err := privateKey(text); err != nil {
