@@ -3,6 +3,7 @@ package cross
 import (
 	"debug/elf"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -82,7 +83,7 @@ data-dir = %q
 bind = "127.0.0.1:0"
 anonymous = true
 [[uplink]]
-endpoints = ["mqtt://127.0.0.1:%s"]
+endpoints = ["mqtt://%s:%s"]
 reconnect-max = "200ms"
 [[uplink.up]]
 filter = "home/#"
@@ -92,9 +93,9 @@ add = "houses/17/"
 // works takes a message through the broker of the home, and another one to disk
 // while the cloud is away, through a stop, and up once the cloud is there.
 func works(t *testing.T, program []string) {
-	cloud := freePort(t)
+	host, cloud := freeAddress(t)
 	file := filepath.Join(t.TempDir(), "tidegate.toml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, config, t.TempDir(), cloud), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, config, t.TempDir(), host, cloud), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(program[0], append(program[1:], "check", file)...).CombinedOutput(); err != nil {
@@ -111,7 +112,7 @@ func works(t *testing.T, program []string) {
 	gateway = start(t, program[0], append(program[1:], "run", file)...)
 	gateway.says(`msg=ready`)
 	broker := filepath.Join(t.TempDir(), "mosquitto.conf")
-	if err := os.WriteFile(broker, []byte("listener "+cloud+" 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n"), 0o644); err != nil {
+	if err := os.WriteFile(broker, []byte("listener "+cloud+" "+host+"\nallow_anonymous true\npersistence false\nuser root\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	// The message may come before a subscription that is made after the start; a
@@ -128,14 +129,17 @@ func mosquitto() string {
 	return "/usr/sbin/mosquitto"
 }
 
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddress is one of the loopback network that nobody else uses: a port of
+// 127.0.0.1 may be taken by the time that it is needed.
+func freeAddress(t *testing.T) (host, port string) {
+	host = fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+	l, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	_, port, _ = net.SplitHostPort(l.Addr().String())
+	return host, port
 }
 
 func publish(t *testing.T, port, topic, text string) {
