@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -110,9 +111,13 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 		w.msg.From = id
 		c.will = w
 	}
+	said := c.welcome(pk, assigned)
+	if c.maxOut > 0 && len(connack(true, false, 0, said)) > c.maxOut {
+		return c.deny(pk, packets.ErrPacketTooLarge) // [MQTT-3.1.2-24]
+	}
 	c.nc.SetDeadline(time.Time{})
 	c.in.granted = time.Time{}
-	if err := c.join(pk, id, assigned); err != nil {
+	if err := c.join(pk, id, said); err != nil {
 		return c.deny(pk, err)
 	}
 	if c.b.access.Load() != who && !c.review() {
@@ -130,6 +135,7 @@ func randomID() []byte {
 
 // setLimits takes over what the CONNECT says about this connection.
 func (c *conn) setLimits(pk *packets.Packet) {
+	c.most = int32(c.b.config().Limits.Unacknowledged)
 	if c.v5 {
 		c.maxOut = int(min(pk.Properties.MaximumPacketSize, math.MaxInt32))
 	}
@@ -159,19 +165,63 @@ func decodeConnect(body []byte) (pk *packets.Packet, w *will, err error) {
 		return pk, nil, packets.ErrUnsupportedProtocolVersion
 	}
 	pk.ProtocolVersion = version
-	rest := body
+	head := 2 + len(name) + 4 // name, version, flags, keep alive
+	if len(body) < head {
+		return pk, nil, packets.ErrMalformedPacket
+	}
+	flags, rest := body[head-3], body[head:]
 	if version == 5 {
-		if len(body) < 11 {
-			return pk, nil, packets.ErrMalformedPacket
-		}
-		if rest, err = checkProperties(body[10:], packets.Connect); err != nil {
+		if rest, err = checkProperties(rest, packets.Connect); err != nil {
 			return pk, nil, err
 		}
+	}
+	if !fieldsFit(flags, rest, version == 5) {
+		return pk, nil, packets.ErrMalformedPacket
 	}
 	if err = decode(func() error { return pk.ConnectDecode(body) }); err == nil {
 		w, err = newWill(pk, rest)
 	}
 	return pk, w, err
+}
+
+// The connect flags that say which fields follow [MQTT 5, 3.1.2.3].
+const (
+	willFlag     = 1 << 2
+	passwordFlag = 1 << 6
+	userNameFlag = 1 << 7
+)
+
+// fieldsFit says whether the payload of a CONNECT has the fields that its flags
+// announce, and nothing else [MQTT-3.1.2-9, MQTT-3.1.2-16 to 19].
+func fieldsFit(flags byte, b []byte, v5 bool) bool {
+	ok := true
+	skip := func(size, length int) {
+		if ok = ok && size > 0 && length <= len(b)-size; ok {
+			b = b[size+length:]
+		}
+	}
+	field := func() {
+		if len(b) < 2 {
+			ok = false
+			return
+		}
+		skip(2, int(binary.BigEndian.Uint16(b)))
+	}
+	field()
+	if flags&willFlag != 0 {
+		if v5 {
+			n, used := varint(b)
+			skip(used, n)
+		}
+		field()
+		field()
+	}
+	for _, flag := range []byte{userNameFlag, passwordFlag} {
+		if flags&flag != 0 {
+			field()
+		}
+	}
+	return ok && len(b) == 0
 }
 
 // decode calls a decoder of mochi, some of which panic on packets that are cut
@@ -232,7 +282,7 @@ func codeOf(err error) byte {
 // join takes the client id's session over from an older connection, or makes
 // one, and answers with the CONNACK. A user who is connected is not thrown off
 // by another.
-func (c *conn) join(pk *packets.Packet, id, assigned string) error {
+func (c *conn) join(pk *packets.Packet, id string, said packets.Properties) error {
 	seat := c.b.sit(id)
 	defer c.b.stand(id, seat)
 	seat.attach.Lock()
@@ -257,44 +307,53 @@ func (c *conn) join(pk *packets.Packet, id, assigned string) error {
 		c.b.seatSession(seat, s)
 	}
 	c.b.back(s)
-	c.start(pk, s, present, assigned)
+	c.start(pk, s, present, said)
 	return nil
+}
+
+// welcome returns what the CONNACK says of limits, and of what is not as the
+// client asked.
+func (c *conn) welcome(pk *packets.Packet, assigned string) (p packets.Properties) {
+	if !c.v5 {
+		return p
+	}
+	limits := &c.b.config().Limits
+	asked := pk.Properties.SessionExpiryInterval
+	if granted := seconds(expiryOf(asked, c.b.config().Session.MaxExpiry.Std())); granted != asked {
+		p.SessionExpiryInterval, p.SessionExpiryIntervalFlag = granted, true
+	}
+	p.ReceiveMaximum = uint16(c.most)
+	p.MaximumPacketSize = uint32(limits.MaxPacket)
+	p.TopicAliasMaximum = topicAliases
+	p.AssignedClientID = assigned
+	if keep := uint16(c.keepAlive * 2 / 3 / time.Second); keep != pk.Connect.Keepalive {
+		p.ServerKeepAlive, p.ServerKeepAliveFlag = keep, true
+	}
+	return p
 }
 
 // start makes c the connection of its session: from here on everybody may send
 // to it, after the CONNACK.
-func (c *conn) start(pk *packets.Packet, s *session, present bool, assigned string) {
-	limits, sessions := &c.b.config().Limits, &c.b.config().Session
+func (c *conn) start(pk *packets.Packet, s *session, present bool, said packets.Properties) {
+	sessions := &c.b.config().Session
 	bt := c.batch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gen++
 	s.will, s.until = nil, time.Time{}
 	s.window = sessions.InFlight
-	c.sess, c.gen, c.most = s, s.gen, int32(limits.Unacknowledged)
-	var p packets.Properties
+	c.sess, c.gen = s, s.gen
 	if c.v5 {
 		if n := int(pk.Properties.ReceiveMaximum); n > 0 {
 			s.window = min(s.window, n)
 		}
-		asked := pk.Properties.SessionExpiryInterval
-		s.expiry = expiryOf(asked, sessions.MaxExpiry.Std())
-		if granted := seconds(s.expiry); granted != asked {
-			p.SessionExpiryInterval, p.SessionExpiryIntervalFlag = granted, true
-		}
-		p.ReceiveMaximum = uint16(limits.Unacknowledged)
-		p.MaximumPacketSize = uint32(limits.MaxPacket)
-		p.TopicAliasMaximum = topicAliases
-		p.AssignedClientID = assigned
-		if keep := uint16(c.keepAlive * 2 / 3 / time.Second); keep != pk.Connect.Keepalive {
-			p.ServerKeepAlive, p.ServerKeepAliveFlag = keep, true
-		}
+		s.expiry = expiryOf(pk.Properties.SessionExpiryInterval, sessions.MaxExpiry.Std())
 	} else if pk.Connect.Clean {
 		s.expiry = 0
 	} else {
 		s.expiry = expiryOf(never, sessions.MaxExpiry.Std())
 	}
-	bt.mark(c, c.send(connack(c.v5, present && pk.ProtocolVersion > 3, 0, p)))
+	bt.mark(c, c.send(connack(c.v5, present && pk.ProtocolVersion > 3, 0, said)))
 	c.joined.Store(true)
 	s.resume(bt, c)
 }

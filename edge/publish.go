@@ -164,6 +164,9 @@ func (b *Broker) accepted(bt *batch, m *Message, name []byte, memo *route, from 
 // [MQTT 5, 3.3.2.3.4].
 func (c *conn) resolve(in *inbound) (*route, error) {
 	name := in.topic
+	if in.alias == 0 && len(name) == 0 && c.v5 {
+		return nil, packets.ErrProtocolViolationNoTopic
+	}
 	if in.alias > 0 {
 		if in.alias > topicAliases || !c.v5 {
 			return nil, packets.ErrTopicAliasInvalid

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"encoding/binary"
 	"strings"
 	"sync/atomic"
 
@@ -60,8 +61,6 @@ func (c *conn) failure(reason byte) byte {
 func (c *conn) newSubscription(f *packets.Subscription) (*subscription, byte, error) {
 	share, filter, ok := cutShare(f.Filter)
 	switch {
-	case f.RetainHandling == 3:
-		return nil, 0, packets.ErrProtocolViolation
 	case share != "" && f.NoLocal:
 		return nil, 0, packets.ErrProtocolViolationInvalidSharedNoLocal // [MQTT-3.8.3-4]
 	case !ok, !topic.ValidFilter(filter):
@@ -133,12 +132,19 @@ func (c *conn) unsubscribe(body []byte) error {
 // decoders let through.
 func (c *conn) decodeFilters(kind byte, body []byte) (*packets.Packet, error) {
 	pk := &packets.Packet{ProtocolVersion: 4, FixedHeader: packets.FixedHeader{Type: kind, Qos: 1, Remaining: len(body)}}
+	if len(body) < 2 {
+		return nil, packets.ErrMalformedPacket
+	}
+	list := body[2:]
 	if c.v5 {
+		var err error
 		pk.ProtocolVersion = 5
-		if len(body) < 3 {
-			return nil, packets.ErrMalformedPacket
+		if list, err = checkProperties(list, kind); err != nil {
+			return nil, err
 		}
-		if _, err := checkProperties(body[2:], kind); err != nil {
+	}
+	if kind == packets.Subscribe {
+		if err := checkOptions(list, c.v5); err != nil {
 			return nil, err
 		}
 	}
@@ -155,6 +161,32 @@ func (c *conn) decodeFilters(kind byte, body []byte) (*packets.Packet, error) {
 		return nil, packets.ErrProtocolViolationNoPacketID
 	case len(pk.Filters) == 0:
 		return nil, packets.ErrProtocolViolationNoFilters
+	case c.maxOut > 0 && len(suback(packets.Suback, true, 1, make([]byte, len(pk.Filters)))) > c.maxOut:
+		return nil, packets.ErrPacketTooLarge // the answer would be [MQTT-3.1.2-24]
 	}
 	return pk, nil
+}
+
+// checkOptions looks at the options of every filter of a SUBSCRIBE: mochi's
+// decoder passes over their reserved bits [MQTT-3.8.3-5]. What is cut off is
+// left to it.
+func checkOptions(list []byte, v5 bool) error {
+	reserved := byte(0xfc)
+	if v5 {
+		reserved = 0xc0
+	}
+	for len(list) > 2 {
+		n := 2 + int(binary.BigEndian.Uint16(list))
+		if n >= len(list) {
+			return nil
+		}
+		switch opts := list[n]; {
+		case opts&reserved != 0:
+			return packets.ErrMalformedPacket
+		case opts&3 == 3, opts&0x30 == 0x30: // QoS, Retain Handling
+			return packets.ErrProtocolViolation
+		}
+		list = list[n+1:]
+	}
+	return nil
 }
