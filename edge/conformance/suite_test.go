@@ -1,0 +1,83 @@
+package conformance
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"tidegate/edge"
+)
+
+var broker = flag.String("broker", "", "host:port of a broker that lets anonymous clients in; empty: the edge broker")
+
+// target is the address of the broker that is tested.
+var target string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(runAll(m))
+}
+
+// runAll runs the tests against one broker for all of them.
+func runAll(m *testing.M) int {
+	if target = *broker; target != "" {
+		return m.Run()
+	}
+	cfg := edge.DefaultConfig()
+	cfg.Listeners = []edge.ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}}
+	b, err := edge.New(cfg, edge.Options{})
+	if err == nil {
+		err = b.Listen()
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	target = b.Addrs()[0].String()
+	code := m.Run()
+	stop()
+	if err := <-ended; err != nil {
+		fmt.Println(err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// check is one test. Its numbers are those of MQTT 5; at version 4 it covers
+// what the table of 3.1.1 says is like them.
+type check struct {
+	numbers  string // with spaces between
+	versions string // "5", "4" or "45"
+	name     string
+	run      func(x *exam)
+}
+
+// checks are all of them.
+func checks() (all []check) {
+	for _, list := range [][]check{connectChecks, formatChecks, willChecks, publishChecks, retainChecks, subscribeChecks, qosChecks, sessionChecks, limitChecks} {
+		all = append(all, list...)
+	}
+	return all
+}
+
+// runs makes the names of clients and topics differ between two runs against
+// the same broker.
+var runs = fmt.Sprintf("%x", time.Now().UnixNano()&0xffffff)
+
+func TestConformance(t *testing.T) {
+	for i, c := range checks() {
+		for _, version := range c.versions {
+			t.Run(fmt.Sprintf("%s MQTT-%s v%c", c.name, strings.ReplaceAll(c.numbers, " ", ","), version), func(t *testing.T) {
+				t.Parallel()
+				c.run(&exam{T: t, v5: version == '5', name: fmt.Sprintf("t%sn%dv%c", runs, i, version)})
+			})
+		}
+	}
+}
