@@ -19,7 +19,7 @@ import (
 	"tidegate/internal/topic"
 )
 
-// What an MQTT 5 client may use of topic aliases.
+// topicAliases is how many aliases an MQTT 5 client may use.
 const topicAliases = 32
 
 // never is a Session Expiry Interval without end [MQTT 5, 3.1.2.11.2].
@@ -138,6 +138,7 @@ func (c *conn) setLimits(pk *packets.Packet) {
 	c.most = int32(c.b.config().Limits.Unacknowledged)
 	if c.v5 {
 		c.maxOut = int(min(pk.Properties.MaximumPacketSize, math.MaxInt32))
+		c.short = newAliases(pk.Properties.TopicAliasMaximum)
 	}
 	keep := pk.Connect.Keepalive
 	if most := c.b.config().Limits.MaxKeepAlive.Std(); c.v5 && most > 0 && (keep == 0 || time.Duration(keep)*time.Second > most) {

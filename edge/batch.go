@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"math"
 	"runtime"
 	"sync"
 	"time"
@@ -132,13 +133,18 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 			return notSent
 		}
 	}
+	room := math.MaxInt
 	if c.maxOut > 0 {
-		if n, _ := publishSize(m, f); 1+varintSize(n)+n > c.maxOut {
+		n, _ := publishSize(m, f)
+		if room = c.maxOut - (1 + varintSize(n) + n); room < 0 {
 			bt.b.stats.droppedTooLarge.Add(1)
 			return notSent
 		}
 	}
-	e := bt.shared(m, f)
+	var e *encoding
+	if c.short == nil {
+		e = bt.shared(m, f)
+	}
 	if !c.begin() {
 		return transmitted // its reader is about to end; the session resumes from what it holds
 	}
@@ -159,6 +165,9 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 			bt.b.stats.droppedSlow.Add(1)
 			return notSent
 		}
+	}
+	if c.short != nil && len(m.Topic) > 3 && room >= aliasCost {
+		f.alias, f.bare = c.short.pick(m.Topic)
 	}
 	was := len(c.buf.b)
 	var idAt int

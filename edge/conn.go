@@ -24,6 +24,7 @@ type conn struct {
 	v5        bool
 	most      int32         // QoS 1 and 2 messages that may be unacknowledged: a Receive Maximum holds as long as the connection
 	maxOut    int           // largest packet the client takes; 0: any
+	short     *aliases      // of topics sent; what it points to is guarded by mu; nil: the client takes none
 	keepAlive time.Duration // longest silence allowed; 0: any
 
 	// The reader's alone.

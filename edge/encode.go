@@ -14,12 +14,17 @@ type publishForm struct {
 	retain bool
 	ids    []uint32 // subscription identifiers; MQTT 5 only
 	expiry uint32   // what remains of the Message Expiry Interval in seconds; 0 for none
+	alias  uint16   // topic alias; 0 for none
+	bare   bool     // the alias stands for the topic
 }
 
 // publishSize returns the Remaining Length of m in this form and, of it, the
 // length of the properties.
 func publishSize(m *Message, f *publishForm) (remaining, properties int) {
-	remaining = 2 + len(m.Topic) + len(m.Payload)
+	remaining = 2 + len(m.Payload)
+	if !f.bare {
+		remaining += len(m.Topic)
+	}
 	if f.qos > 0 {
 		remaining += 2
 	}
@@ -29,6 +34,9 @@ func publishSize(m *Message, f *publishForm) (remaining, properties int) {
 	properties = len(m.Properties)
 	if f.expiry > 0 {
 		properties += 5
+	}
+	if f.alias > 0 {
+		properties += 3
 	}
 	for _, id := range f.ids {
 		properties += 1 + varintSize(int(id))
@@ -48,8 +56,12 @@ func appendPublish(dst []byte, m *Message, f *publishForm) (packet []byte, idAt 
 	}
 	dst = append(dst, first)
 	dst = appendVarint(dst, remaining)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(m.Topic)))
-	dst = append(dst, m.Topic...)
+	name := m.Topic
+	if f.bare {
+		name = ""
+	}
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(name)))
+	dst = append(dst, name...)
 	if f.qos > 0 {
 		idAt = len(dst) - start
 		dst = append(dst, 0, 0)
@@ -59,6 +71,9 @@ func appendPublish(dst []byte, m *Message, f *publishForm) (packet []byte, idAt 
 		if f.expiry > 0 {
 			dst = append(dst, packets.PropMessageExpiryInterval)
 			dst = binary.BigEndian.AppendUint32(dst, f.expiry)
+		}
+		if f.alias > 0 {
+			dst = append(dst, packets.PropTopicAlias, byte(f.alias>>8), byte(f.alias))
 		}
 		for _, id := range f.ids {
 			dst = append(dst, packets.PropSubscriptionIdentifier)
