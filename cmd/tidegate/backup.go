@@ -17,19 +17,17 @@ import (
 	"tidegate/cmd/tidegate/internal/backup"
 )
 
-// dataPartition is where an image keeps everything that survives.
-const dataPartition = "/data"
-
 // backupFlags are what both directions take.
 type backupFlags struct {
-	config, passwordFile string
-	file                 string
+	config, data, passwordFile string
+	file                       string
 }
 
 func (b *backupFlags) parse(env environment, name string, args []string) int {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(env.err)
 	flags.StringVar(&b.config, "config", defaultConfig, "the configuration `file`")
+	flags.StringVar(&b.data, "data", "/data", "the data partition of an image, where there is one")
 	flags.StringVar(&b.passwordFile, "password-file", "", "a `file` whose first line encrypts the backup")
 	if flags.Parse(args) != nil {
 		return exitUsage
@@ -77,11 +75,11 @@ func makeBackup(env environment, args []string) int {
 		fmt.Fprintf(env.err, "tidegate: %s has errors and is kept as it is; tidegate check lists them\n", b.config)
 	}
 	m := backup.Manifest{Gateway: cfg.Gateway.id(), Created: time.Now().UTC(), Tidegate: version, Epoch: lastEpoch(cfg.Gateway.DataDir)}
-	places := backup.Places(dataPartition, filepath.Dir(b.config), cfg.Gateway.DataDir)
+	places := backup.Places(b.data, filepath.Dir(b.config), cfg.Gateway.DataDir)
 	if err := writeBackup(b.file, m, places, passphrase); err != nil {
 		return failed(env, exitBad, withSudo(err))
 	}
-	for _, file := range outside(text, filepath.Dir(b.config)) {
+	for _, file := range outside(text, places) {
 		fmt.Fprintf(env.err, "tidegate: %s is named by the configuration, but lies elsewhere and is not in the backup\n", file)
 	}
 	fmt.Fprintf(env.out, "%s: configuration and identity of %s\n", b.file, m.Gateway)
@@ -126,9 +124,9 @@ func restoreBackup(env environment, args []string) int {
 		return failed(env, exitUsage, withSudo(err))
 	}
 	cfg, _ := parse(a.Config(), Config.Check)
-	places, work := backup.Places(dataPartition, filepath.Dir(b.config), cfg.Gateway.DataDir), filepath.Dir(filepath.Dir(b.config))
-	if backup.IsCard(dataPartition) {
-		work = dataPartition
+	places, work := backup.Places(b.data, filepath.Dir(b.config), cfg.Gateway.DataDir), filepath.Dir(filepath.Dir(b.config))
+	if backup.IsCard(b.data) {
+		work = b.data
 	}
 	if err := a.Restore(places, work, goodConfig); err != nil {
 		return failed(env, exitBad, withSudo(err))
@@ -157,9 +155,9 @@ func withSudo(err error) error {
 	return err
 }
 
-// outside returns the files that a configuration names and that lie in another
-// folder than dir.
-func outside(toml []byte, dir string) []string {
+// outside returns the files that a configuration names and that are in none of
+// the places.
+func outside(toml []byte, places []backup.Place) []string {
 	doc, _ := index(toml)
 	var all []string
 	for i := range doc.entries {
@@ -168,10 +166,11 @@ func outside(toml []byte, dir string) []string {
 			continue
 		}
 		file, err := strconv.Unquote(doc.value(e))
-		if err != nil || !filepath.IsAbs(file) || strings.HasPrefix(file, dir+"/") {
+		kept := slices.ContainsFunc(places, func(p backup.Place) bool { return p.As != "" && strings.HasPrefix(file, p.As+"/") })
+		if err != nil || !filepath.IsAbs(file) || kept || slices.Contains(all, file) {
 			continue
 		}
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && !slices.Contains(all, file) {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
 			all = append(all, file)
 		}
 	}

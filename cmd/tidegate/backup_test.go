@@ -109,3 +109,49 @@ func TestBackupNamesWhatLiesElsewhere(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 }
+
+// The way of a user whose card has died: a new card, and the backup on its boot
+// partition. The configuration names files of the identity, which the new card
+// does not have yet.
+func TestABackupOnTheBootPartitionOfAnotherCard(t *testing.T) {
+	const keys = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGlJ1yNlN3bZ5Vx1PV4O0h7uTz1k3cM4Y8yV4q9m0sXb me@home\n"
+	old, _ := provisioned(t, map[string]string{"hostname.txt": "barn\n", "authorized_keys": keys, "wifi.txt": "country = DE\nssid = home\npassword = correct horse\n"})
+	file := filepath.Join(t.TempDir(), "tidegate-backup.tgz")
+	printed(t, "", "backup", "-data", old+"/data", "-config", old+"/data/config/tidegate.toml", file)
+	packed := contents(t, file)
+	fresh, said := provisioned(t, map[string]string{"Tidegate-Backup.tgz": packed})
+	if !strings.Contains(said, "Restored a backup") {
+		t.Fatalf("got %s", said)
+	}
+	for _, name := range []string{"identity/id", "identity/ca.key", "identity/server.key", "identity/users.toml", "identity/ssh_host_ed25519_key",
+		"config/tidegate.toml", "system/hostname", "system/ssh/authorized_keys", "system/wifi/wpa_supplicant-wlan0.conf"} {
+		if got, want := contents(t, filepath.Join(fresh, "data", name)), contents(t, filepath.Join(old, "data", name)); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if _, err := os.Stat(fresh + "/boot/Tidegate-Backup.tgz"); err == nil {
+		t.Error("the backup is still on the boot partition, with all secrets")
+	}
+}
+
+// A factory reset is not undone by a restore that a power cut had interrupted.
+func TestAFactoryResetForgetsAnInterruptedRestore(t *testing.T) {
+	dir, _ := provisioned(t, map[string]string{"hostname.txt": "barn\n"})
+	id := contents(t, dir+"/data/identity/id")
+	ready := filepath.Join(dir, "data", "tidegate-restore.ready")
+	for name, text := range map[string]string{"index.json": `[{"name":"identity/id","perm":420}]`, "identity/id": id} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(ready, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		configure(t, filepath.Join(ready, name), text)
+	}
+	configure(t, dir+"/boot/factory-reset", "")
+	out := &output{}
+	args := []string{"provision", "-boot", dir + "/boot", "-data", dir + "/data", "-root", dir + "/root"}
+	if code := dispatch(environment{in: strings.NewReader(""), out: out, err: out}, args); code != exitOK {
+		t.Fatalf("got exit code %d: %s", code, out)
+	}
+	if got := contents(t, dir+"/data/identity/id"); got == id {
+		t.Errorf("the identity is as before: %q; %s", got, out)
+	}
+}

@@ -54,6 +54,12 @@ func provisionCommand(env environment, args []string) int {
 		fmt.Fprintf(env.out, "%s: %s\n", out.Host, strings.Join(net.Addresses, ", "))
 		return exitOK
 	}
+	// Before a factory reset, which would otherwise be undone.
+	if ended, err := backup.Finish(backup.CardPlaces(*data), *data); err != nil {
+		fmt.Fprintln(env.err, err)
+	} else if ended {
+		fmt.Fprintln(env.out, "Restored a backup: one that a power cut had interrupted.")
+	}
 	out, err := provision.Run(opt)
 	for _, line := range out.Done {
 		fmt.Fprintln(env.out, line)
@@ -69,14 +75,9 @@ func provisionCommand(env environment, args []string) int {
 
 // restoreOnBoot puts a backup in place that lies on the boot partition.
 func restoreOnBoot(boot, data string) (what string, files []string, err error) {
-	if ended, err := backup.Finish(backup.CardPlaces(data), data); err != nil {
-		return "", nil, err
-	} else if ended {
-		what = "one that a power cut had interrupted"
-	}
 	b, err := backup.FindOnBoot(boot)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && b == nil {
-		return what, nil, nil
+		return "", nil, nil
 	}
 	if err != nil {
 		return "", nil, err

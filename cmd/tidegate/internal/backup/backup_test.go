@@ -77,15 +77,16 @@ func keys(maps ...map[string]string) func(func(string) bool) {
 }
 
 var old = map[string]string{
-	"config/tidegate.toml":   "[edge.access]\nusers-file = \"/etc/tidegate/users.toml\"\n",
-	"config/users.toml":      "secret",
-	"config/tls/server.key":  "key",
-	"identity/gateway-id":    "house-17",
-	"identity/ssh/host_key":  "private",
-	"system/wifi.conf":       "psk",
-	"system/journal/old.log": "not kept",
-	"system/clock":           "not kept",
-	"tidegate/edge.db":       "not kept",
+	"config/tidegate.toml":       "users = \"/etc/tidegate/users.toml\"\nid = \"/data/identity/gateway-id\"\n",
+	"config/users.toml":          "secret",
+	"config/tls/server.key":      "key",
+	"identity/gateway-id":        "house-17",
+	"identity/ssh/host_key":      "private",
+	"system/wifi/wlan0.conf":     "psk",
+	"system/ssh/authorized_keys": "ssh-ed25519 AAAA",
+	"system/journal/old.log":     "not kept",
+	"system/clock":               "not kept",
+	"tidegate/edge.db":           "not kept",
 }
 
 func backupOf(t *testing.T, data, passphrase string) []byte {
@@ -115,10 +116,11 @@ func TestAnotherCardBecomesTheSameGateway(t *testing.T) {
 			checked := false
 			err = a.Restore(CardPlaces(fresh), fresh, func(file string) error {
 				text, err := os.ReadFile(file)
-				named := strings.Split(string(text), `"`)[1]
-				secret, err2 := os.ReadFile(named)
-				checked = string(secret) == "secret"
-				return errors.Join(err, err2)
+				named := strings.Split(string(text), `"`)
+				secret, err2 := os.ReadFile(named[1])
+				id, err3 := os.ReadFile(named[3])
+				checked = string(secret) == "secret" && string(id) == "house-17"
+				return errors.Join(err, err2, err3)
 			})
 			if err != nil {
 				t.Fatal(err)

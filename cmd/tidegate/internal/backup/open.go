@@ -3,7 +3,6 @@ package backup
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -205,15 +204,6 @@ func (a *Archive) Names() []string {
 		}
 	}
 	return all
-}
-
-// lookAt is the configuration with paths that lead into a folder where its
-// files were laid out.
-func lookAt(toml []byte, p Place, dir string) []byte {
-	if p.As == "" {
-		return toml
-	}
-	return bytes.ReplaceAll(toml, []byte(p.As+"/"), []byte(dir+"/"))
 }
 
 // Config returns the configuration as it was.

@@ -123,22 +123,28 @@ func (a *Archive) floor() entry {
 	return entry{name: statePlace + "/epoch-floor", perm: 0o644, data: strconv.AppendUint(nil, a.Epoch+epochsAhead, 10)}
 }
 
-// check shows check the configuration with the files that it names.
+// check shows check the configuration, with paths that lead to the files of the
+// backup where it names some.
 func (a *Archive) check(places []Place, staged string, check Check) error {
-	place := placeOf(places, tomlName)
-	if place == nil {
+	if placeOf(places, tomlName) == nil {
 		return fmt.Errorf("%w: it has no configuration for this machine", ErrNoBackup)
 	}
-	dir := filepath.Join(staged, ConfigPlace)
+	var there, back []string
+	for _, p := range places {
+		if dir := filepath.Join(staged, p.Name); p.As != "" {
+			there, back = append(there, p.As+"/", dir+"/"), append(back, dir+"/", p.As+"/")
+		}
+	}
 	file := filepath.Join(staged, "tidegate.toml")
-	if err := os.WriteFile(file, lookAt(a.Config(), *place, dir), 0o600); err != nil {
+	text := strings.NewReplacer(there...).Replace(string(a.Config()))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
 	err := check(file)
 	if err == nil {
 		return os.Remove(file)
 	}
-	said := strings.NewReplacer(file, "tidegate.toml", dir+"/", place.As+"/").Replace(err.Error())
+	said := strings.NewReplacer(append(back, file, "tidegate.toml")...).Replace(err.Error())
 	return fmt.Errorf("nothing was restored, because the configuration in the backup has errors:\n%s", said)
 }
 

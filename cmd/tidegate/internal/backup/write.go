@@ -58,7 +58,7 @@ func IsCard(data string) bool {
 func CardPlaces(data string) []Place {
 	return []Place{
 		{Name: ConfigPlace, Dir: filepath.Join(data, "config"), As: "/etc/tidegate"},
-		{Name: "identity", Dir: filepath.Join(data, "identity")},
+		{Name: "identity", Dir: filepath.Join(data, "identity"), As: "/data/identity"},
 		{Name: "system", Dir: filepath.Join(data, "system"), Only: []string{"wifi*", "hostname*", "ssh*"}},
 		{Name: statePlace, Dir: filepath.Join(data, "tidegate"), Only: nothing},
 	}
