@@ -24,9 +24,9 @@ func (i Initrd) AddFile(guest, host string) error {
 	return nil
 }
 
-// archive is the form in which the kernel takes it: cpio, "newc"
+// Archive is the form in which the kernel takes it: cpio, "newc"
 // (Documentation/driver-api/early-userspace/buffer-format.rst).
-func (i Initrd) archive() []byte {
+func (i Initrd) Archive() []byte {
 	var out bytes.Buffer
 	made := map[string]bool{"/": true}
 	for _, name := range slices.Sorted(maps.Keys(i)) {

@@ -56,7 +56,7 @@ var fatal = regexp.MustCompile(`Kernel panic|Internal error: |Unable to handle k
 // it must Kill the machine.
 func Boot(ctx context.Context, o Options) (*Machine, error) {
 	initrd := filepath.Join(o.Dir, "initrd")
-	if err := os.WriteFile(initrd, o.Files.archive(), 0o644); err != nil {
+	if err := os.WriteFile(initrd, o.Files.Archive(), 0o644); err != nil {
 		return nil, err
 	}
 	if o.Memory == 0 {
@@ -66,12 +66,23 @@ func Boot(ctx context.Context, o Options) (*Machine, error) {
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-nic", "none", "-no-reboot",
 		"-kernel", o.Kernel.Image, "-initrd", initrd,
 		"-append", commandLine + " " + o.Append}, o.QEMU...)
-	m := &Machine{cmd: exec.Command("qemu-system-aarch64", argv...), ended: make(chan struct{}), more: make(chan struct{})}
-	if err := m.start(); err != nil {
-		return nil, fmt.Errorf("start a machine: %w; `make setup` installs what is missing", err)
+	m, err := Launch(argv...)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := m.Wait(ctx, greeting); err != nil {
 		return nil, errors.Join(err, m.Kill())
+	}
+	return m, nil
+}
+
+// Launch starts QEMU with arguments of the caller's, among them "-serial stdio".
+// Whoever calls it must Kill the machine. Do is only for guests whose /init is
+// that of build/kernel/guest.
+func Launch(argv ...string) (*Machine, error) {
+	m := &Machine{cmd: exec.Command("qemu-system-aarch64", argv...), ended: make(chan struct{}), more: make(chan struct{})}
+	if err := m.start(); err != nil {
+		return nil, fmt.Errorf("start a machine: %w; `make setup` installs what is missing", err)
 	}
 	return m, nil
 }
