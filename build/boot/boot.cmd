@@ -5,6 +5,11 @@
 #
 # The same words are tested by U-Boot itself: go test ./build/boot
 
+if test "${board}" != qemu-arm; then
+	# A Pi's own addresses are for smaller kernels: Debian's, unpacked, would
+	# be written over this script.
+	setenv kernel_addr_r 0x01000000; setenv ramdisk_addr_r 0x0a000000; setenv pxefile_addr_r 0x09f00000
+fi
 setenv scratch ${pxefile_addr_r}
 setenv dev "${devtype} ${devnum}"
 setenv vars "seq order A_left A_good B_left B_good"
@@ -64,9 +69,17 @@ if test -z "${slot}"; then
 fi
 
 if test -z "${fdt_addr}"; then setenv fdt_addr ${fdtcontroladdr}; fi
-if test "${board}" = qemu-arm; then setenv console "console=ttyAMA0"; else setenv console "console=ttyS1,115200 console=tty1"; fi
+# The last one is where services write.
+if test "${board}" = qemu-arm; then setenv console "console=ttyAMA0"; else setenv console "console=tty1 console=ttyS1,115200"; fi
+# Words for the kernel from whoever has the card in his hands: extra=...
+setenv extra
+if test -e ${dev}:1 extra.txt; then
+	if load ${dev}:1 ${scratch} extra.txt; then env import -t ${scratch} ${filesize} extra; fi
+fi
 part uuid ${dev}:${part} uuid
-setenv bootargs "${console} root=PARTUUID=${uuid} ro rootwait panic=10 rauc.slot=${slot} ${extra}"
+# Names of interfaces that stay when a board is replaced; no security modules
+# for which there are no rules, which saves a second or two.
+setenv bootargs "${console} root=PARTUUID=${uuid} ro rootwait panic=10 rauc.slot=${slot} net.ifnames=0 lsm=landlock,yama quiet ${extra}"
 booti ${kernel_addr_r} ${ramdisk_addr_r}:${initrd_size} ${fdt_addr}
 echo "tidegate: slot ${slot} does not start"
 reset
