@@ -82,6 +82,10 @@ cross: ## build for linux/amd64, arm64, arm 6 and 7 into dist, and hold arm64 to
 deb: cross ## Debian packages for amd64, arm64 and armhf in dist, the same bytes every time
 	@$(GO) run ./build/deb -dist $(DIST) -version '$(VERSION)' -count $(COUNT) -epoch $(SOURCE_DATE_EPOCH)
 
+.PHONY: image
+image: deb ## the SD card's image: dist/tidegate.img and .img.xz as root or through fakeroot; CERT=FILE: whose updates it takes; IMAGE=-fresh: Debian's newest packages
+	$(GO) run ./build/image/make -o $(DIST)/tidegate.img -deb $$(ls -t $(DIST)/tidegate_*_arm64.deb | head -1) $(addprefix -keyring ,$(CERT)) $(IMAGE)
+
 .PHONY: bundle
 bundle: ## the image as a signed update, dist/tidegate.raucb; KEY=FILE CERT=FILE for a release
 	$(GO) run ./build/bundle/make -image $(DIST)/tidegate.img -version '$(VERSION)' -key '$(KEY)' -certificate '$(CERT)' -o $(DIST)/tidegate.raucb
