@@ -96,6 +96,10 @@ flash: build ## write a card: DEV=/dev/sdX; IMAGE=FILE; FILES=FOLDER for its FAT
 	@sudo=; [[ ! -b "$(DEV)" || -w "$(DEV)" ]] || sudo=sudo; \
 	$$sudo bin/flash -image $(or $(IMAGE),$(DIST)/tidegate.img.xz) $(addprefix -files ,$(FILES)) $(addprefix -yes ,$(YES)) $(addprefix -even ,$(EVEN)) $(DEV)
 
+.PHONY: imager-list
+imager-list: ## the list from which Raspberry Pi Imager writes the image, dist/tidegate.rpi-imager-manifest; URL=https://...: where it is
+	$(GO) run ./build/flash list -image $(or $(IMAGE),$(DIST)/tidegate.img.xz) -version '$(VERSION)' $(addprefix -url ,$(URL)) -o $(DIST)/tidegate.rpi-imager-manifest
+
 .PHONY: run
 run: build ## run the gateway here with CONFIG (bin/dev.toml, made from the sample)
 	@mkdir -p bin/data

@@ -216,6 +216,7 @@ func (g *gatewayProcess) stats() (s struct {
 	Uptime  float64
 	Gateway string
 	HW      struct{ Readings int64 }
+	Card    struct{ Days int64 }
 }) {
 	g.t.Helper()
 	c, err := net.Dial("unix", filepath.Join(g.dir, statusName))
