@@ -136,6 +136,7 @@ func (r *run) configure() {
 	current := []byte(r.readData("config/" + tomlFile))
 	candidate, name, digest := r.candidate(len(current) > 0)
 	wanted := map[string]bool{}
+	r.wanted = wanted
 	for _, text := range [][]byte{candidate, current} {
 		c, _ := r.opt.Check(text, r.place(nil))
 		for _, f := range c.Files {
@@ -189,7 +190,9 @@ func (r *run) try(all []attempt, name, digest string) {
 			continue
 		}
 		r.out.use(c)
-		if i > 0 && a.fresh {
+		if i == 0 && a.fresh {
+			r.done("%s: is good and in use.", name)
+		} else if a.fresh {
 			r.done("%s: is in use, with the files that were there before.", name)
 		} else if i > 0 {
 			r.done("The last good configuration stays in use.")
@@ -209,6 +212,7 @@ func (r *run) try(all []attempt, name, digest string) {
 		r.done("The standard configuration is in use.")
 		c, _ := r.opt.Check(standard, r.place(nil))
 		r.out.use(c)
+		r.unused(c, nil)
 	}
 }
 
@@ -351,9 +355,6 @@ func (r *run) commit(a attempt, c Config, name, digest string) {
 		r.fail(r.cannotKeep(name, err))
 		return
 	}
-	if a.fresh {
-		r.done("%s: is good and in use.", name)
-	}
 }
 
 // finishCommit does what commitFile says, also for a run that was cut.
@@ -391,6 +392,10 @@ func (r *run) unused(c Config, taken []string) {
 		if named && !slices.Contains(taken, name) {
 			continue // its error was told
 		}
-		r.fail(Finding{File: name, What: "is kept, but nothing uses it", Do: fmt.Sprintf("name it in tidegate.toml as %q", etc+name)})
+		if r.wanted[name] {
+			r.fail(Finding{File: name, What: "is kept in the gateway, and comes into use with the configuration that names it, once that is right"})
+			continue
+		}
+		r.fail(Finding{File: name, What: "is kept in the gateway, but nothing uses it", Do: fmt.Sprintf("name it in tidegate.toml as %q", etc+name)})
 	}
 }

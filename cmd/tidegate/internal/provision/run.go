@@ -86,9 +86,10 @@ type run struct {
 	out     *Outcome
 	state   state
 	ca      keyPair
-	gateway owner    // whose files the gateway reads; zero mode
-	tell    []told   // passwords for the report
-	retold  []string // names whose line in an older report is no longer true
+	gateway owner           // whose files the gateway reads; zero mode
+	wanted  map[string]bool // small names of files that a configuration mentions
+	tell    []told          // passwords for the report
+	retold  []string        // names whose line in an older report is no longer true
 }
 
 // Run provisions. It changes what it can and returns what it did; only tests let

@@ -133,10 +133,13 @@ func TestSecretWaitsForItsConfiguration(t *testing.T) {
 	p.write("boot/cloud-password", "early\n")
 	p.write("boot/tidegate.toml", "colour = 1")
 	p.run()
-	p.wants("tidegate.toml:1:", "cloud-password: was moved into the gateway")
+	p.wants("tidegate.toml:1:", "cloud-password: was moved into the gateway", "cloud-password: is kept in the gateway, but nothing uses it")
 	if p.has("boot/cloud-password") || p.read("data/config/tidegate.toml") != string(standard) {
 		t.Error("want the password taken and the standard configuration in use")
 	}
+	p.write("boot/tidegate.toml", cloud+"[[edge.listener]]\ncert='/etc/tidegate/none.pem'\nkey='/etc/tidegate/none.key'")
+	p.run()
+	p.wants("none.pem", "cloud-password: is kept in the gateway, and comes into use with")
 	p.write("boot/tidegate.toml", cloud)
 	out := p.run()
 	if got := p.read("data/config/cloud-password"); got != "early\n" || len(out.Found) > 0 {
