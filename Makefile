@@ -83,8 +83,9 @@ deb: cross ## Debian packages for amd64, arm64 and armhf in dist, the same bytes
 	@$(GO) run ./build/deb -dist $(DIST) -version '$(VERSION)' -count $(COUNT) -epoch $(SOURCE_DATE_EPOCH)
 
 .PHONY: image
-image: deb ## the SD card's image: dist/tidegate.img and .img.xz as root or through fakeroot; CERT=FILE: whose updates it takes; IMAGE=-fresh: Debian's newest packages
+image: deb ## the SD card's image: dist/tidegate.img, .img.xz and the list for Raspberry Pi Imager as root or through fakeroot; CERT=FILE: whose updates it takes; IMAGE=-fresh: Debian's newest packages
 	$(GO) run ./build/image/make -o $(DIST)/tidegate.img -deb $$(ls -t $(DIST)/tidegate_*_arm64.deb | head -1) $(addprefix -keyring ,$(CERT)) $(IMAGE)
+	$(MAKE) --no-print-directory imager-list IMAGE=$(DIST)/tidegate.img.xz
 
 .PHONY: bundle
 bundle: ## the image as a signed update, dist/tidegate.raucb; KEY=FILE CERT=FILE for a release
