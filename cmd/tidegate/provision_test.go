@@ -112,3 +112,25 @@ func TestProvisionMistakesInTheCommand(t *testing.T) {
 		t.Errorf("got %d, want %d: %s", code, exitBad, out)
 	}
 }
+
+// A backup on the boot partition of a fresh card makes the old gateway of it, and
+// the card's own standard configuration does not get in its way.
+func TestProvisionFromABackup(t *testing.T) {
+	const mine = "[gateway]\nid = \"house-17\"\n[[edge.listener]]\nbind = \":1883\"\nanonymous = true\n"
+	old, _ := provisioned(t, map[string]string{"tidegate.toml": mine, "wifi.txt": "country=DE\nssid=home\npassword=12345678\n", "hostname.txt": "pump-house"})
+	file := filepath.Join(t.TempDir(), "backup")
+	printed(t, "", "backup", "-data", old+"/data", "-config", old+"/data/config/tidegate.toml", file)
+	standard := contents(t, "internal/provision/boot/tidegate.toml")
+	dir, _ := provisioned(t, map[string]string{"tidegate-backup": contents(t, file), "tidegate.toml": standard})
+	for _, name := range []string{"config/tidegate.toml", "identity/ca.pem", "identity/id", "system/wifi/wpa_supplicant-wlan0.conf", "system/hostname"} {
+		if got, want := contents(t, filepath.Join(dir, "data", name)), contents(t, filepath.Join(old, "data", name)); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if _, err := os.Stat(dir + "/boot/tidegate-backup"); err == nil {
+		t.Error("the backup, with all its secrets, is still on the boot partition")
+	}
+	if got := contents(t, dir+"/boot/tidegate-report.txt"); !strings.Contains(got, "identity of house-17") || !strings.Contains(got, "Name       pump-house.local") {
+		t.Errorf("got %s", got)
+	}
+}
