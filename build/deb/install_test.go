@@ -124,7 +124,7 @@ const own = "[gateway]\nid = \"house\"\n[[edge.listener]]\nbind = \"127.0.0.1:18
 // kept is a retained message, to be found again after whatever comes.
 func (m *machine) kept() {
 	m.t.Helper()
-	out, err := m.client("mosquitto_sub", "-t", "home/kept", "-C", "1", "-W", "30", "-q", "1")
+	out, err := m.client("mosquitto_sub", "-t", "home/kept", "-C", "1", "-W", "100", "-q", "1")
 	if err != nil || out != "precious" {
 		m.t.Errorf("the retained message: got %q, %v", out, err)
 	}
