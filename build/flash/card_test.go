@@ -69,7 +69,8 @@ func newRoom(t *testing.T, image string) *room {
 		"-qmp", "unix:" + socket + ",server=on,wait=off", "-device", "qemu-xhci,id=usb",
 		"-drive", "if=none,id=card,format=raw,file=" + r.files["card"], "-device", "usb-storage,bus=usb.0,drive=card,removable=on",
 		"-drive", "if=none,id=small,format=raw,file=" + r.files["small"], "-device", "usb-storage,bus=usb.0,drive=small,removable=on",
-		"-drive", "if=none,id=pulled,format=raw,throttling.bps-total=2000000,file=" + r.files["pulled"], "-device", "usb-storage,id=reader,bus=usb.0,drive=pulled,removable=on",
+		// Fast up to its second chunk, and then so slow that it never ends.
+		"-drive", "if=none,id=pulled,format=raw,throttling.bps-total=2000,throttling.bps-total-max=9500000,file=" + r.files["pulled"], "-device", "usb-storage,id=reader,bus=usb.0,drive=pulled,removable=on",
 		// Writing fails in the second chunk. It is a reader that says it is not removable.
 		"-blockdev", "driver=blkdebug,node-name=broken,image.driver=file,image.filename=" + r.files["broken"] + ",inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.errno=5,inject-error.0.sector=10000",
 		"-device", "usb-storage,bus=usb.0,drive=broken,removable=off",
@@ -159,8 +160,6 @@ func TestCardsInReaders(t *testing.T) {
 	}
 	r := newRoom(t, raw)
 
-	pulled := r.start(t, "pulled", "-yes", r.disks["pulled"]) // slow; the others go on meanwhile
-
 	mark := r.start(t, "inside", "-yes", r.disks["inside"])
 	r.ended(t, "inside", mark, 1, "does not look like a card: it is neither removable")
 	r.do(t, "mount", r.disks["small"], "/mnt", "ext4", "")
@@ -178,6 +177,7 @@ func TestCardsInReaders(t *testing.T) {
 	mark = r.start(t, "broken", "-yes", r.disks["broken"])
 	r.ended(t, "broken", mark, 1, "input/output error: the card failed or was pulled out", "is incomplete and starts no machine")
 
+	pulled := r.start(t, "pulled", "-yes", r.disks["pulled"])
 	if _, err := r.WaitAfter(within(t), pulled, "pulled: write: "); err != nil {
 		t.Fatal(err)
 	}
