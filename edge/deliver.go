@@ -23,8 +23,11 @@ func (b *Broker) deliver(bt *batch, m *Message, rt *route, from *session, w *wai
 	}
 	bt.share = false
 	for i := range rt.shared {
-		if sub := rt.shared[i].pick(m.QoS); sub != nil {
-			b.deliverTo(bt, sub.s, m, &sub.form, w)
+		for range rt.shared[i].members {
+			sub := rt.shared[i].pick(m.QoS)
+			if sub == nil || b.deliverTo(bt, sub.s, m, &sub.form, w) {
+				break
+			}
 		}
 	}
 	for _, w := range rt.watched {
@@ -33,16 +36,17 @@ func (b *Broker) deliver(bt *batch, m *Message, rt *route, from *session, w *wai
 	return len(rt.targets) + len(rt.shared) + len(rt.watched)
 }
 
-func (b *Broker) deliverTo(bt *batch, s *session, m *Message, f *form, w *waiter) {
+// deliverTo returns false when the session has ended.
+func (b *Broker) deliverTo(bt *batch, s *session, m *Message, f *form, w *waiter) bool {
 	qos, retain := min(f.qos, m.QoS), m.Retain && f.asSent
 	if qos > 0 {
-		s.enqueue(bt, delivery{m: m, f: f, w: w, qos: qos, retain: retain}, 0)
-		return
+		return s.enqueue(bt, delivery{m: m, f: f, w: w, qos: qos, retain: retain}, 0)
 	}
 	if c := s.conn.Load(); c != nil {
 		form := publishForm{v5: c.v5, retain: retain, ids: f.ids}
 		bt.transmit(c, m, &form, 0, false)
 	}
+	return true
 }
 
 // retention returns the lock under which a topic's retained message is replaced,

@@ -28,6 +28,14 @@
 // Other parts of the gateway see messages through Watch. What they do not take
 // in time is dropped, the oldest first: they hold nobody up.
 //
+// A shared subscription's messages go in turn to the members that are connected,
+// rather not to one whose queue is long. What was not yet sent to a member that
+// leaves moves to the others; what was sent stays in its session, and moves only
+// at QoS 1 and when that ends.
+//
+// Every statement of MQTT 5 and 3.1.1 that a broker can break has a test, or a
+// reason why not, in edge/conformance.
+//
 // QoS 2 is exactly once in both directions, across connections and takeovers,
 // as long as the process lives. Sessions are in memory; retained messages are
 // also in edge.db.
@@ -54,5 +62,10 @@
 //
 // Overlapping subscriptions of one client make one delivery, with the highest
 // QoS and all identifiers. When a queue is full the newest message is dropped.
+// A message that moves to another member of a shared subscription comes after
+// those that this one has already.
+// There is no enhanced authentication: a CONNECT that asks for one is refused with
+// 0x8C. A client whose Maximum Packet Size is too small for its CONNACK or SUBACK
+// is disconnected with 0x95. No reason strings are sent.
 // A clean stop publishes no wills: no device has failed then.
 package edge

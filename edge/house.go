@@ -62,7 +62,18 @@ func (b *Broker) endSession(s *session) {
 		}
 	}
 	b.mu.Unlock()
-	if w := s.end(); w != nil && !b.isStopping() {
+	w, left := s.end()
+	if b.isStopping() {
+		return
+	}
+	var list []inheritance
+	for i := range left {
+		if to := b.heir(&left[i]); to != nil {
+			list = append(list, inheritance{left[i].m, to})
+		}
+	}
+	b.passOn(list)
+	if w != nil {
 		b.publishDue(w, s)
 	}
 }

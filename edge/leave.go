@@ -167,6 +167,10 @@ func (b *Broker) detach(c *conn) {
 		w.due = now.Add(min(w.delay, s.expiry))
 		s.will, w = w, nil
 	}
+	var left []inheritance
+	if !ends && !c.taken.Load() && !b.isStopping() {
+		left = s.handOver()
+	}
 	s.until = now.Add(s.expiry)
 	s.leftAt.Store(b.departures.Add(1))
 	s.mu.Unlock()
@@ -176,6 +180,7 @@ func (b *Broker) detach(c *conn) {
 	for _, wait := range waiters {
 		wait.done()
 	}
+	b.passOn(left)
 	if w != nil && !b.isStopping() {
 		b.publishWill(c.batch(), w, s)
 	}

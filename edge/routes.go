@@ -153,20 +153,3 @@ func merge(subs []*subscription) form {
 	}
 	return f
 }
-
-// pick chooses the member whose turn it is among those that are connected; when
-// none is, one whose session waits for it, if the message is worth waiting for.
-func (g *sharers) pick(qos byte) *subscription {
-	turn := g.turn.Add(1) - 1
-	var away *subscription
-	for i := range uint32(len(g.members)) {
-		sub := g.members[(turn+i)%uint32(len(g.members))]
-		if sub.s.conn.Load() != nil {
-			return sub
-		}
-		if away == nil && min(qos, sub.qos) > 0 {
-			away = sub
-		}
-	}
-	return away
-}

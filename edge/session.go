@@ -62,11 +62,13 @@ func (w *waiter) refuse() {
 func (s *session) crowded() bool { return int(s.queued.Load()) > s.b.config().Session.Queue/2 }
 
 // enqueue sends a QoS 1 or 2 message, or lets it wait. more is how many
-// messages above the limit of the queue are allowed.
-func (s *session) enqueue(bt *batch, d delivery, more int) {
+// messages above the limit of the queue are allowed. It returns false when the
+// session has ended.
+func (s *session) enqueue(bt *batch, d delivery, more int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.enqueueLocked(bt, d, more)
+	return !s.dead
 }
 
 func (s *session) enqueueLocked(bt *batch, d delivery, more int) {
@@ -255,12 +257,12 @@ func (s *session) abandon() (waiters []*waiter) {
 }
 
 // end forgets everything; the session object is not used again. It returns the
-// will that had waited, if any.
-func (s *session) end() *will {
+// will that had waited, if any, and what other members of shared subscriptions get.
+func (s *session) end() (*will, []delivery) {
 	s.mu.Lock()
 	s.dead = true
 	subs, queued, waiting, w := s.subs, s.out.queued, s.out.waiting(), s.will
-	waiters := s.abandon()
+	waiters, left := s.abandon(), s.out.orphans()
 	s.subs, s.out, s.in2, s.will = nil, outbox{}, nil, nil
 	s.mu.Unlock()
 	s.queued.Add(-int32(waiting))
@@ -271,5 +273,5 @@ func (s *session) end() *will {
 	for _, wait := range waiters {
 		wait.done()
 	}
-	return w
+	return w, left
 }

@@ -19,8 +19,9 @@ type subscription struct {
 // form is how a session gets the messages of one or several subscriptions.
 type form struct {
 	qos    byte
-	asSent bool     // Retain As Published
-	ids    []uint32 // subscription identifiers
+	asSent bool          // Retain As Published
+	ids    []uint32      // subscription identifiers
+	member *subscription // of a shared subscription, this one; else nil
 }
 
 // trie holds subscriptions and retained messages by topic level.
@@ -111,6 +112,7 @@ func (n *node) join(name string, sub *subscription) bool {
 		g = &group{turn: new(atomic.Uint32)}
 		n.groups[name] = g
 	}
+	sub.member = sub
 	members := without(g.members, sub.s)
 	added := len(members) == len(g.members)
 	g.members = append(members, sub)

@@ -112,11 +112,11 @@ var formatChecks = []check{
 		x.broken(0, frame(publish<<4, str(x.topic("t"))), frame(publish<<4|2, str(x.topic("t")), []byte{0, 1}), frame(publish<<4, str(x.topic("t")), []byte{5, 1}),
 			frame(publish<<4, []byte{0}), frame(puback<<4, []byte{1}), frame(puback<<4, []byte{0, 1, 0, 9}), frame(subscribe<<4|2, []byte{0, 1}),
 			frame(subscribe<<4|2, []byte{0, 1, 0, 0, 5, 'a'}), frame(subscribe<<4|2, []byte{0, 1, 0}, str(x.topic("t"))), frame(unsubscribe<<4|2, []byte{0, 1, 0, 0, 9, 'a'}),
-			frame(publish<<4, str(x.topic("t")), []byte{0x80, 0x80, 0x80, 0x80, 1}), []byte{publish << 4, 0xff, 0xff, 0xff, 0xff})
+			frame(publish<<4, str(x.topic("t")), []byte{0x80, 0x80, 0x80, 0x80, 1}), []byte{publish << 4, 0xff, 0xff, 0xff, 0xff, 1})
 	}},
 	{"3.3.4-1 4.13.1-1", "4", "packets that are cut off", func(x *exam) {
 		x.broken(0, frame(publish<<4, []byte{0}), frame(publish<<4|2, str(x.topic("t"))), frame(puback<<4, []byte{1}), frame(subscribe<<4|2, []byte{0, 1, 0, 5, 'a'}),
-			frame(subscribe<<4|2, []byte{0, 1}, str(x.topic("t"))), frame(unsubscribe<<4|2, []byte{0, 1, 0, 9, 'a'}), []byte{publish << 4, 0xff, 0xff, 0xff, 0xff})
+			frame(subscribe<<4|2, []byte{0, 1}, str(x.topic("t"))), frame(unsubscribe<<4|2, []byte{0, 1, 0, 9, 'a'}), []byte{publish << 4, 0xff, 0xff, 0xff, 0xff, 1})
 	}},
 }
 

@@ -19,10 +19,10 @@ var qosChecks = []check{
 				p.start(pub{topic: x.topic("t"), payload: "x", qos: 2, id: 7, dup: i > 0})
 				p.wantID(pubrec, 7)
 			}
-			s.message(x.topic("t"), "x")
-			s.nothing()
 			p.ack(pubrel, 7)
 			p.wantID(pubcomp, 7)
+			s.message(x.topic("t"), "x")
+			s.nothing()
 		}
 	}},
 	{"4.3.3-10 4.4.0-1", "45", "QoS 2: not twice over connections", func(x *exam) {
@@ -48,7 +48,7 @@ var qosChecks = []check{
 		p := x.client("p")
 		p.ack(pubrel, 99)
 		got := p.wantID(pubcomp, 99)
-		if x.v5 {
+		if x.v5 && *broker == "" { // others may say 0x00
 			want(x, "reason", got.reason, 0x92)
 		}
 	}},
@@ -61,7 +61,7 @@ var qosChecks = []check{
 		want(x, "reason", s.wantID(pubrel, got.id).reason, 0)
 		s.ack(pubcomp, got.id)
 		s.nothing()
-		if x.v5 {
+		if x.v5 && *broker == "" { // others may say 0x00
 			s.ack(pubrec, 999)
 			want(x, "reason", s.wantID(pubrel, 999).reason, 0x92)
 		}
@@ -140,9 +140,10 @@ var qosChecks = []check{
 		s, _ := x.session("s")
 		s.subscribe(filter{x.topic("t"), 2})
 		p := x.client("p")
-		p.start(pub{topic: x.topic("t"), payload: "x", qos: 2, id: 7, props: num(messageExpiry, 1)})
-		p.wantID(pubrec, 7)
+		p.publish(pub{topic: x.topic("t"), payload: "x", qos: 2, props: num(messageExpiry, 1)})
 		got := s.begun(x.topic("t"), "x")
+		p.start(pub{topic: x.topic("other"), payload: "x", qos: 2, id: 7, props: num(messageExpiry, 1)})
+		p.wantID(pubrec, 7)
 		x.pass(2100)
 		p.ack(pubrel, 7)
 		p.wantID(pubcomp, 7)

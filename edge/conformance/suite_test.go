@@ -19,6 +19,7 @@ var target string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	flag.Set("test.parallel", "16") // most tests wait, for the broker or for a second to pass
 	os.Exit(runAll(m))
 }
 
