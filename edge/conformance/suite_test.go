@@ -68,16 +68,14 @@ func checks() (all []check) {
 	return all
 }
 
-// runs makes the names of clients and topics differ between two runs against
-// the same broker.
-var runs = fmt.Sprintf("%x", time.Now().UnixNano()&0xffffff)
-
 func TestConformance(t *testing.T) {
+	// Clients and topics have other names in each run against the same broker.
+	run := fmt.Sprintf("%x", time.Now().UnixNano()&0xffffffff)
 	for i, c := range checks() {
 		for _, version := range c.versions {
 			t.Run(fmt.Sprintf("%s MQTT-%s v%c", c.name, strings.ReplaceAll(c.numbers, " ", ","), version), func(t *testing.T) {
 				t.Parallel()
-				c.run(&exam{T: t, v5: version == '5', name: fmt.Sprintf("t%sn%dv%c", runs, i, version)})
+				c.run(&exam{T: t, v5: version == '5', name: fmt.Sprintf("t%sn%dv%c", run, i, version)})
 			})
 		}
 	}

@@ -75,12 +75,12 @@ var willChecks = []check{
 		if late := time.Since(start); late < 900*time.Millisecond {
 			x.Fatalf("after %v", late)
 		}
-		h.delay = 2
+		h.delay = 5
 		c, _ = x.connect(h)
 		c.cut()
 		h.will = nil
 		c, _ = x.connect(h) // before the delay is over
-		probe, _ := x.connect(hello{id: x.id("probe"), keep: true, props: num(sessionExpiry, 60), will: &pub{topic: x.topic("probe"), payload: "y"}, delay: 3})
+		probe, _ := x.connect(hello{id: x.id("probe"), keep: true, props: num(sessionExpiry, 60), will: &pub{topic: x.topic("probe"), payload: "y"}, delay: 6})
 		probe.cut()
 		s.message(x.topic("probe"), "y")
 		c.nothing()
