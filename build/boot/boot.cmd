@@ -77,9 +77,11 @@ if test -e ${dev}:1 extra.txt; then
 	if load ${dev}:1 ${scratch} extra.txt; then env import -t ${scratch} ${filesize} extra; fi
 fi
 part uuid ${dev}:${part} uuid
+# Not rootwait: a kernel whose initrd is broken must panic, and so restart, and
+# not wait for a disk for ever.
 # Names of interfaces that stay when a board is replaced; no security modules
 # for which there are no rules, which saves a second or two.
-setenv bootargs "${console} root=PARTUUID=${uuid} ro rootwait panic=10 rauc.slot=${slot} net.ifnames=0 lsm=landlock,yama quiet ${extra}"
+setenv bootargs "${console} root=PARTUUID=${uuid} ro panic=10 rauc.slot=${slot} net.ifnames=0 lsm=landlock,yama quiet ${extra}"
 booti ${kernel_addr_r} ${ramdisk_addr_r}:${initrd_size} ${fdt_addr}
 echo "tidegate: slot ${slot} does not start"
 reset

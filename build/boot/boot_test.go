@@ -247,3 +247,12 @@ func TestConfigNamesTheDisk(t *testing.T) {
 		}
 	}
 }
+
+// A kernel that waits for its root for ever would be a trial without an end.
+func TestNoRootwait(t *testing.T) {
+	for line := range strings.Lines(commands) {
+		if strings.HasPrefix(line, "setenv bootargs") && (strings.Contains(line, "rootwait") || !strings.Contains(line, " panic=")) {
+			t.Errorf("%s: a broken initrd must end in a panic that restarts", line)
+		}
+	}
+}
