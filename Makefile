@@ -84,7 +84,7 @@ deb: cross ## Debian packages for amd64, arm64 and armhf in dist, the same bytes
 
 .PHONY: image
 image: deb ## the SD card's image: dist/tidegate.img, .img.xz and the list for Raspberry Pi Imager as root or through fakeroot; CERT=FILE: whose updates it takes; IMAGE=-fresh: Debian's newest packages
-	$(GO) run ./build/image/make -o $(DIST)/tidegate.img -deb $$(ls -t $(DIST)/tidegate_*_arm64.deb | head -1) $(addprefix -keyring ,$(CERT)) $(IMAGE)
+	$(GO) run ./build/image/make -o $(DIST)/tidegate.img -deb $$(ls -t $(DIST)/tidegate_*_arm64.deb | head -1) -keyring "$$($(GO) run ./build/bundle/make -cert -certificate '$(CERT)')" $(IMAGE)
 	$(MAKE) --no-print-directory imager-list IMAGE=$(DIST)/tidegate.img.xz
 
 .PHONY: bundle
