@@ -145,7 +145,8 @@ func cardError(what string, at int64, err error) error {
 	case errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENOMEDIUM):
 		why = "the card is gone: it was pulled out, or its reader lost power"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		why = "the card ends here, though it claims to be larger: take another one"
+		// The kernel lets a disk shrink to nothing before it says that it is gone.
+		why = "the card ends here: it was pulled out, or claims more room than it has"
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EREMOTEIO):
 		why = "the card failed or was pulled out: try another reader, then another card"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):

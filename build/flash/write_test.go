@@ -119,7 +119,7 @@ func TestErrorsOfACard(t *testing.T) {
 		"no medium":       {syscall.ENOMEDIUM, false, "the card is gone"},
 		"broken":          {syscall.EIO, false, "the card failed or was pulled out"},
 		"broken, reading": {syscall.EIO, true, "read at byte 8388608: input/output error: the card failed"},
-		"short":           {syscall.ENOSPC, false, "the card ends here, though it claims to be larger"},
+		"short":           {syscall.ENOSPC, false, "the card ends here: it was pulled out"},
 		"protected":       {syscall.EROFS, false, "write-protected"},
 		"short, reading":  {io.EOF, true, "the card ends here"},
 	} {
