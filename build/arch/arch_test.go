@@ -44,7 +44,7 @@ var rules = []rule{
 	{folder: "build/flash", ours: []string{"build/kernel"}, theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/image", ours: []string{"build/boot", "build/kernel", "internal"}, theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/boot", ours: []string{"internal"}},
-	{folder: "build/bundle", ours: []string{"internal", "build/boot", "build/power"}},
+	{folder: "build/bundle", ours: []string{"internal", "build/power"}},
 	{folder: "build/power", ours: []string{"build/kernel", "build/bench/load"}, tests: []string{"go.etcd.io/bbolt"}},
 	{folder: "build/bench", ours: []string{"internal"}, tests: []string{"github.com/mochi-mqtt/server"}},
 }
