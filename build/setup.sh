@@ -49,3 +49,5 @@ for m in build/*/go.mod; do
 done
 
 go run ./build/kernel/fetch
+# Others build an image through fakeroot, which fetches for itself.
+if ((EUID == 0)); then go run ./build/image/make -fetch; fi

@@ -356,16 +356,3 @@ func TestUnits(t *testing.T) {
 		}
 	}
 }
-
-// The same source makes the same bytes.
-func TestReproducible(t *testing.T) {
-	b := look(t)
-	again := t.TempDir()
-	file, err := FromSource(t.Context(), "../..", again, "", t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := run(t.Context(), again, nil, "cmp", b.file, file); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}

@@ -120,7 +120,7 @@ func makeExt4(ctx context.Context, dir, file, label string, size int64, date tim
 	}
 	// Derived from the label, so that two builds are the same.
 	uuid := fmt.Sprintf("%08x-7469-4465-8761-%012x", boot.DiskID, []byte((label + "______")[:6]))
-	argv := []string{"-q", "-F", "-t", "ext4", "-L", label, "-U", uuid, "-m", "0", "-I", "256"}
+	argv := []string{"-q", "-F", "-t", "ext4", "-L", label, "-U", uuid, "-m", "0", "-b", "4096", "-I", "256"}
 	extended := "hash_seed=" + uuid + ",root_owner=0:0"
 	if dir != "" {
 		if err := stamp(dir, date); err != nil {

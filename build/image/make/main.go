@@ -32,8 +32,13 @@ func makeImage(ctx context.Context) error {
 	flag.StringVar(&o.Boot, "boot", "cmd/tidegate/internal/provision/boot", "the folder of files for the boot partition")
 	flag.StringVar(&o.Keyring, "keyring", "", "a PEM file: whose updates are taken; without one, nobody's")
 	flag.BoolVar(&o.Fresh, "fresh", false, "take the newest packages of Debian, not those that were taken last time")
+	fetch := flag.Bool("fetch", false, "only bring Debian's packages into the cache")
 	flag.Parse()
 	o.Log = os.Stderr
+	if *fetch {
+		_, err := image.Base(ctx, o.Log, o.Fresh)
+		return err
+	}
 	date, err := date(ctx)
 	if err != nil {
 		return err
