@@ -94,6 +94,11 @@ func (d *disk) rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
+	// On FAT a file's length stands beside its name. Linux writes a new name with
+	// a length of zero, and the true one only when the file itself is synced.
+	if err := d.syncPath(to); err != nil {
+		return err
+	}
 	if filepath.Dir(from) != filepath.Dir(to) {
 		if err := d.syncDir(filepath.Dir(from)); err != nil {
 			return err
@@ -106,11 +111,15 @@ func (d *disk) syncDir(path string) error {
 	if err := d.step("sync", path); err != nil {
 		return err
 	}
-	dir, err := os.Open(path)
+	return d.syncPath(path)
+}
+
+func (d *disk) syncPath(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.sync(dir), dir.Close())
+	return errors.Join(d.sync(f), f.Close())
 }
 
 // remove takes a file away; one that is not there is no error.
