@@ -120,7 +120,7 @@ func makeExt4(ctx context.Context, dir, file, label string, size int64, date tim
 	}
 	// Derived from the label, so that two builds are the same.
 	uuid := fmt.Sprintf("%08x-7469-4465-8761-%012x", boot.DiskID, []byte((label + "______")[:6]))
-	argv := []string{"-q", "-F", "-t", "ext4", "-L", label, "-U", uuid, "-m", "0", "-I", "256"}
+	argv := []string{"-q", "-F", "-t", "ext4", "-L", label, "-U", uuid, "-m", "0", "-b", "4096", "-I", "256"}
 	extended := "hash_seed=" + uuid + ",root_owner=0:0"
 	if dir != "" {
 		if err := stamp(dir, date); err != nil {
@@ -128,10 +128,9 @@ func makeExt4(ctx context.Context, dir, file, label string, size int64, date tim
 		}
 		argv = append(argv, "-d", dir, "-O", "^has_journal,^resize_inode", "-i", "16384", "-E", extended)
 	} else {
-		// Few inodes: the table is written when the partition has grown. Blocks as
-		// large as the databases' pages, which mke2fs would not take for so small
-		// a file system, and which stay when it grows.
-		argv = append(argv, "-b", "4096", "-J", "size=8", "-i", "65536", "-E", extended+",resize=67108864") // 256 GiB
+		// Few inodes: the table is written when the partition has grown. Room for
+		// the descriptors of 256 GiB, so that it can.
+		argv = append(argv, "-J", "size=8", "-i", "65536", "-E", extended+",resize=67108864")
 	}
 	epoch := strconv.FormatInt(date.Unix(), 10)
 	fake := []string{"E2FSPROGS_FAKE_TIME=" + epoch, "SOURCE_DATE_EPOCH=" + epoch}
