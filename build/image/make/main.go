@@ -51,7 +51,7 @@ func makeImage(ctx context.Context) error {
 		return nil
 	}
 	fmt.Fprintln(os.Stderr, "image: compressing")
-	cmd := exec.CommandContext(ctx, "xz", "-k", "-f", "-9", "-T2", *out)
+	cmd := exec.CommandContext(ctx, "xz", "-k", "-f", "-6", "-T2", *out)
 	cmd.Stderr = os.Stderr
 	return cmd.Run()
 }
