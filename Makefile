@@ -43,10 +43,11 @@ kernel-test: setup ## sensors and lines on real kernel buses: boots an arm64 ker
 	$(GO) test -count=1 -v -timeout 15m ./build/kernel/...
 
 .PHONY: image-test
-image-test: setup ## what takes too long for every day: 200 power cuts, updates with return, the image's first boot
+image-test: setup ## what takes too long for every day: 200 power cuts, updates with return, the image's first boot and life
 	$(GO) test -count=1 -v -tags image -timeout 2h ./build/power -rounds 200
 	$(GO) test -count=1 -v -tags image -timeout 6h ./build/bundle
 	$(GO) test -count=1 -v -tags image -timeout 1h ./build/image
+	$(GO) test -count=1 -v -tags image -timeout 6h ./build/image/trial
 
 .PHONY: race
 race: ## the tests under the race detector (needs a C compiler)

@@ -42,6 +42,7 @@ var rules = []rule{
 	{folder: "build/cross"},
 	{folder: "build/deb"},
 	{folder: "build/flash", ours: []string{"build/kernel"}, theirs: []string{"golang.org/x/sys"}},
+	{folder: "build/image/trial", ours: []string{"build/image", "build/kernel", "build/power", "build/bench/load"}},
 	{folder: "build/image", ours: []string{"build/boot", "build/kernel", "internal"}, theirs: []string{"golang.org/x/sys"}},
 	{folder: "build/boot", ours: []string{"internal"}},
 	{folder: "build/bundle", ours: []string{"internal", "build/power"}},
