@@ -141,7 +141,7 @@ func unpack(ctx context.Context, debs []string, dir string) error {
 	for _, d := range debs {
 		// --keep-directory-symlink: /lib stays a link whatever an archive says.
 		script := `dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink --numeric-owner -p -f - -C "$2"`
-		if _, err := run(ctx, dir, nil, "bash", "-c", "set -o pipefail; "+script, "unpack", d, dir); err != nil {
+		if _, err := run(ctx, "", nil, "bash", "-c", "set -o pipefail; "+script, "unpack", d, dir); err != nil {
 			return err
 		}
 	}

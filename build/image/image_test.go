@@ -53,6 +53,23 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// The package may be named from where the program was started, as make does.
+func TestPackageOfThisFolder(t *testing.T) {
+	look(t)
+	t.Chdir(folder)
+	debs, err := filepath.Glob("tidegate_*_arm64.deb")
+	if err != nil || len(debs) != 1 {
+		t.Fatalf("got packages %q, %v", debs, err)
+	}
+	out := t.TempDir()
+	if err := unpack(t.Context(), debs, out); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(out, "usr/bin/tidegate")); err != nil {
+		t.Error(err)
+	}
+}
+
 // look returns the image, which the first test builds.
 func look(t *testing.T) *built {
 	t.Helper()
