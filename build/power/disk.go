@@ -82,7 +82,7 @@ func (d *Disk) Load(file string) error {
 	buffer := make([]byte, blockSize)
 	for at := int64(0); ; at += blockSize {
 		n, err := io.ReadFull(f, buffer)
-		if n > 0 && !zero(buffer[:n]) {
+		if n > 0 && (!zero(buffer[:n]) || d.current[at/blockSize] != nil || d.durable[at/blockSize] != nil) {
 			d.current.write(at, buffer[:n])
 			d.durable.write(at, buffer[:n])
 		}

@@ -1,7 +1,10 @@
 package power
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -43,5 +46,35 @@ func TestSeam(t *testing.T) {
 			}
 			t.Logf("%+v", d.Stats())
 		})
+	}
+}
+
+// A superblock of which a power cut left one half old is put right, although
+// a small file system has no copy of it.
+func TestTornSuperblock(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := command("mkfs.ext4", "-q", "-b", fmt.Sprint(blockSize), image); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The time of the last write, in the first half; the checksum is in the second.
+	_, err = f.WriteAt([]byte{1, 2, 3}, 1024+0x30)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := command("e2fsck", "-fn", image); err == nil {
+		t.Fatal("the file system is whole, want a torn superblock")
+	}
+	if mended, err := recovers(image); !mended || err != nil {
+		t.Errorf("mended %v, %v; want it mended", mended, err)
 	}
 }
