@@ -117,7 +117,7 @@ func TestGate(t *testing.T) {
 // TestAll runs the shortest comparison there is, of Mosquitto with itself.
 func TestAll(t *testing.T) {
 	keep := t.TempDir()
-	o, err := parse([]string{"-short", "-rounds", "1", "-time", "100ms", "-subject", "mosquitto", "-figures", "qos1,qos0,latency,uplink", "-keep", keep})
+	o, err := parse([]string{"-short", "-rounds", "1", "-time", "100ms", "-subject", "mosquitto", "-figures", "qos1,qos0,latency,storm,uplink", "-keep", keep})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestAll(t *testing.T) {
 			}
 		}
 	}
-	if dirs, _ := filepath.Glob(filepath.Join(keep, "*", "mosquitto.conf")); len(dirs) != 8 {
+	if dirs, _ := filepath.Glob(filepath.Join(keep, "*", "mosquitto.conf")); len(dirs) != 10 {
 		t.Errorf("kept: got %q", dirs)
 	}
 }

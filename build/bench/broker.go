@@ -88,8 +88,8 @@ restart_timeout 1
 round_robin false
 `
 
-// tidegate is the gateway, with the defaults of its sample but for the number
-// of connections from one address.
+// tidegate is the gateway, with the defaults of its sample but for the numbers
+// of connections and of retained messages.
 func tidegate(binary string) broker {
 	return broker{"tidegate", func(ctx context.Context, dir string, up remote) (*process, error) {
 		addr, err := freePort()
@@ -120,8 +120,9 @@ data-dir = %q
 bind = %q
 anonymous = true
 [edge.limits]
-connections = 5000
-connections-per-address = 5000
+connections = 20000
+connections-per-address = 20000
+retained = 100000
 `
 
 const tidegateUplink = `

@@ -121,7 +121,7 @@ func balanced(ctx context.Context, b broker, r *run) (values []float64, err erro
 		return nil, err
 	}
 	fleet := load.NewFleet(load.FleetConfig{
-		Client: load.Client{Addrs: []string{r.broker.addr}}, Clients: 10, Topics: 4, QoS: 1, Window: 200, Rate: clusterRate, Size: payload, CatchUp: -1,
+		Client: load.Client{Addrs: []string{r.broker.addr}}, Clients: 10, Topics: 4, QoS: 1, Window: 200, Rate: clusterRate, Size: small, CatchUp: -1,
 	}, r.ledger)
 	done := make(chan error, 1)
 	go func() { done <- fleet.Run(r.ctx) }()

@@ -15,6 +15,13 @@
 //	go run ./build/bench -figures outage,crash -outage 10m -rounds 1   # three quarters of an hour
 //	sudo go run ./build/bench -figures balanced                        # HAProxy and a RabbitMQ cluster
 //
+// A newer Mosquitto than the machine has, in a directory of its own, with a
+// script as PROGRAM that executes it there:
+//
+//	mmdebstrap --variant=extract --include=mosquitto trixie DIR
+//	exec DIR/usr/lib64/ld-linux-x86-64.so.2 --library-path DIR/usr/lib/x86_64-linux-gnu DIR/usr/sbin/mosquitto "$@"
+//	go run ./build/bench -mosquitto PROGRAM
+//
 // CPU is user and system time of the broker's process from /proc/PID/stat.
 // Counts of lost, duplicated and disordered messages are exact; package load
 // says how they are made. The cloud of the uplink figures is a Mosquitto; where

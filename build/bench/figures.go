@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"time"
-
-	"tidegate/build/bench/load"
 )
 
 // column is one number that a figure yields.
@@ -34,26 +30,40 @@ var uplinkColumns = []column{
 	{name: "lost", count: true}, {name: "out of order", count: true},
 }
 
+// flatColumns are those of a figure that goes flat out; a peak is of everything
+// from the start of the process on.
+var flatColumns = []column{{name: "delivered/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "lost", count: true}, {name: "peak MB", decimal: 1}}
+
 var figures = []figure{
 	{
 		name: "qos1", about: "50 publishers (QoS 1, window 20) to 1 subscriber, flat out", null: true, flat: true,
-		columns: []column{{name: "delivered/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "lost", count: true}},
-		run:     local(func(r *run) ([]float64, error) { return r.fanIn(1, 0) }),
+		columns: flatColumns,
+		run:     local(func(r *run) ([]float64, error) { return r.fanIn(1) }),
+	},
+	{
+		name: "qos2", about: "the same at QoS 2 (the null sink hands on at QoS 1)", null: true, flat: true,
+		columns: flatColumns,
+		run:     local(func(r *run) ([]float64, error) { return r.fanIn(2) }),
 	},
 	{
 		name: "qos0", about: "50 publishers (QoS 0) to 1 subscriber, flat out until all is there", null: true, flat: true,
-		columns: []column{{name: "delivered/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "lost", count: true}},
+		columns: flatColumns,
 		run:     local((*run).flood),
+	},
+	{
+		name: "fanout", about: "1 publisher (QoS 1, window 20) to 200 subscribers (QoS 0), flat out", null: true, flat: true,
+		columns: flatColumns,
+		run:     local(func(r *run) ([]float64, error) { return r.fanOut(0) }),
+	},
+	{
+		name: "fanout1", about: "the same to 200 subscribers at QoS 1", null: true, flat: true,
+		columns: flatColumns,
+		run:     local(func(r *run) ([]float64, error) { return r.fanOut(1) }),
 	},
 	{
 		name: "rate", about: "50 publishers (QoS 1) to 1 subscriber, 5000/s", null: true,
 		columns: []column{{name: "delivered/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "lost", count: true}},
-		run:     local(func(r *run) ([]float64, error) { return r.fanIn(1, 5000) }),
-	},
-	{
-		name: "fanout", about: "1 publisher (QoS 1, window 20) to 200 subscribers (QoS 0), flat out", null: true, flat: true,
-		columns: []column{{name: "delivered/s", up: true}, {name: "CPU s/100k", decimal: 2}, {name: "lost", count: true}},
-		run:     local((*run).fanOut),
+		run:     local((*run).paced),
 	},
 	{
 		name: "latency", about: "1 publisher to 1 subscriber, QoS 1, 1000/s", null: true,
@@ -62,8 +72,28 @@ var figures = []figure{
 	},
 	{
 		name: "idle", about: "start, and memory with and without 1000 idle clients",
-		columns: []column{{name: "start ms", decimal: 1}, {name: "idle MB", decimal: 1}, {name: "1000 clients MB", decimal: 1}},
-		run:     local((*run).memory),
+		columns: []column{{name: "start ms", decimal: 1}, {name: "idle MB", decimal: 1}, {name: "KB per client", decimal: 1}},
+		run:     local(func(r *run) ([]float64, error) { return r.crowd(1000) }),
+	},
+	{
+		name: "crowd", about: "the same with 10,000 idle clients",
+		columns: []column{{name: "start ms", decimal: 1}, {name: "idle MB", decimal: 1}, {name: "KB per client", decimal: 1}},
+		run:     local(func(r *run) ([]float64, error) { return r.crowd(10_000) }),
+	},
+	{
+		name: "retained", about: "50,000 retained messages to a new subscriber to all of them (QoS 0), until all are there",
+		columns: flatColumns,
+		run:     local((*run).retained),
+	},
+	{
+		name: "subs", about: "CPU s per 100k deliveries as exact subscriptions grow, and wildcard ones with them to a tenth; a message goes to one of each",
+		columns: []column{{name: "at 100", decimal: 2}, {name: "at 1000", decimal: 2}, {name: "at 10,000", decimal: 2}, {name: "at 100,000", decimal: 2}, {name: "lost", count: true}},
+		run:     local((*run).growing),
+	},
+	{
+		name: "storm", about: "1 publisher to 200 subscribers, QoS 0, 200/s, while 10 clients subscribe and unsubscribe flat out",
+		columns: []column{{name: "p50 µs"}, {name: "p99 µs"}, {name: "longest µs"}, {name: "changes/s", up: true}, {name: "lost", count: true}},
+		run:     local((*run).storm),
 	},
 	{
 		name: "uplink", about: "10 publishers (QoS 1, window 200, 256 bytes) through the uplink or bridge to a Mosquitto, flat out until all is there; a consumer of every 20th topic", uplink: true,
@@ -106,66 +136,4 @@ func local(measure func(r *run) ([]float64, error)) func(context.Context, broker
 		}
 		return measure(r)
 	}
-}
-
-func (r *run) fanIn(qos byte, rate float64) ([]float64, error) {
-	if err := r.subscribe(r.broker.addr, 1, qos, nil); err != nil {
-		return nil, err
-	}
-	m, report, err := r.steady(load.FleetConfig{Clients: 50, QoS: qos, Window: 20, Rate: rate, Size: payload})
-	return []float64{m.perSecond, m.cpu, gone(report)}, err
-}
-
-// payload is the size of all payloads in bytes.
-const payload = 64
-
-// gone is what did not arrive although it should: at QoS 0 everything sent.
-func gone(r load.Report) float64 { return float64(r.Lost + r.Missing) }
-
-func (r *run) flood() ([]float64, error) {
-	if err := r.subscribe(r.broker.addr, 1, 0, nil); err != nil {
-		return nil, err
-	}
-	m, report, err := r.all(load.FleetConfig{Clients: 50, QoS: 0, Count: r.scaled(100_000), Size: payload})
-	return []float64{m.perSecond, m.cpu, gone(report)}, err
-}
-
-func (r *run) fanOut() ([]float64, error) {
-	if err := r.subscribe(r.broker.addr, 200, 0, nil); err != nil {
-		return nil, err
-	}
-	m, report, err := r.steady(load.FleetConfig{QoS: 1, Window: 20, Size: payload})
-	return []float64{m.perSecond, m.cpu, gone(report)}, err
-}
-
-func (r *run) oneToOne() ([]float64, error) {
-	if err := r.subscribe(r.broker.addr, 1, 1, nil); err != nil {
-		return nil, err
-	}
-	m, report, err := r.steady(load.FleetConfig{QoS: 1, Rate: 1000, Size: payload})
-	return []float64{micro(report.Latency.Quantile(0.5)), micro(report.Latency.Quantile(0.99)), m.cpu, gone(report)}, err
-}
-
-func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func milli(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// memory lets the broker rest for a second each time, so that what it needed
-// for a moment only can go.
-func (r *run) memory() ([]float64, error) {
-	if err := r.sleep(time.Second); err != nil {
-		return nil, err
-	}
-	empty, err := resident(r.broker.cmd.Process.Pid)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.idle(r.broker.addr, 1000); err != nil {
-		return nil, fmt.Errorf("1000 clients: %w", err)
-	}
-	if err := r.sleep(time.Second); err != nil {
-		return nil, err
-	}
-	full, err := resident(r.broker.cmd.Process.Pid)
-	return []float64{milli(r.broker.ready), empty, full}, err
 }

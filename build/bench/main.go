@@ -17,15 +17,16 @@ import (
 
 // options are the command line.
 type options struct {
-	rounds   int
-	figures  []figure
-	short    bool
-	time     time.Duration // of one measurement
-	away     time.Duration // of the cloud, in an outage
-	subject  broker
-	peer     broker
-	keep     string
-	sinkAddr string
+	rounds    int
+	figures   []figure
+	short     bool
+	time      time.Duration // of one measurement
+	away      time.Duration // of the cloud, in an outage
+	subject   broker
+	peer      broker
+	keep      string
+	sinkAddr  string
+	mosquitto string
 }
 
 func main() {
@@ -69,6 +70,7 @@ func parse(args []string) (o options, err error) {
 	binary := flags.String("tidegate", "bin/tidegate", "the gateway's binary")
 	subject := flags.String("subject", "", "in place of Tidegate the broker that this command starts; {addr}, {port} and {dir} are filled in; or \"mosquitto\"")
 	peer := flags.String("peer", "", "in place of Mosquitto the broker that this command starts; or \"tidegate\"")
+	flags.StringVar(&o.mosquitto, "mosquitto", mosquittoPath, "the Mosquitto to compare with")
 	names := flags.String("figures", "", "which figures, separated by commas; empty: all but balanced")
 	flags.IntVar(&o.rounds, "rounds", 0, "rounds of every figure; 0: five, or two with -short")
 	flags.DurationVar(&o.time, "time", 0, "length of one measurement; 0: 4s, or 1s with -short")
@@ -79,9 +81,9 @@ func parse(args []string) (o options, err error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	o.subject, o.peer = tidegate(absolute(*binary)), mosquitto(mosquittoPath)
+	o.subject, o.peer = tidegate(absolute(*binary)), mosquitto(absolute(o.mosquitto))
 	if *subject == "mosquitto" {
-		o.subject = mosquitto(mosquittoPath)
+		o.subject = mosquitto(absolute(o.mosquitto))
 	} else if *subject != "" {
 		o.subject = command("subject", *subject)
 	}

@@ -162,19 +162,24 @@ func machine() (time.Duration, error) {
 	return hundredths([]string{fields[1], fields[2], fields[3], fields[6], fields[7], fields[8]})
 }
 
-// resident returns the resident memory of a process in MB (10^6 bytes).
-func resident(pid int) (float64, error) {
+// resident returns the resident memory of a process in MB (10^6 bytes), peak
+// the most it ever was.
+func resident(pid int) (float64, error) { return memory(pid, "VmRSS:") }
+
+func peak(pid int) (float64, error) { return memory(pid, "VmHWM:") }
+
+func memory(pid int, field string) (float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, field); ok {
 			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kib * 1024 / 1e6, err
 		}
 	}
-	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+	return 0, fmt.Errorf("process %d has no %s", pid, field)
 }
 
 // own returns the CPU time of the generator itself.

@@ -80,11 +80,11 @@ func (r *run) subscribeTo(filter, addr string, n int, qos byte, one *load.Consum
 	return r.ready(fresh)
 }
 
-// idle adds n clients that only connect.
-func (r *run) idle(addr string, n int) error {
+// idle adds n clients, numbered from first, that only connect.
+func (r *run) idle(addr string, first, n int) error {
 	var fresh []*load.Subscriber
 	for i := range n {
-		sub := load.NewSubscriber(load.SubscriberConfig{Client: load.Client{Addrs: []string{addr}, ID: fmt.Sprintf("bench-idle-%d", i)}})
+		sub := load.NewSubscriber(load.SubscriberConfig{Client: load.Client{Addrs: []string{addr}, ID: fmt.Sprintf("bench-idle-%d", first+i)}})
 		r.goes(sub.Run)
 		fresh = append(fresh, sub)
 	}

@@ -157,7 +157,7 @@ func consumed(ctx context.Context, b broker, r *run) ([]float64, error) {
 }
 
 func uplinkFleet(count int) load.FleetConfig {
-	return load.FleetConfig{Clients: 10, Topics: 20, QoS: 1, Window: 200, Count: count, Size: uplinkPayload}
+	return load.FleetConfig{Clients: 10, Topics: 20, QoS: 1, Window: 200, Count: count, Size: payload}
 }
 
 // counted waits until a Mosquitto says that it took at least want messages, or
@@ -192,9 +192,6 @@ func (r *run) counted(addr string, want uint64) (n uint64, err error) {
 	}
 }
 
-// uplinkPayload is in bytes.
-const uplinkPayload = 256
-
 // outage cuts the network to the cloud for a while, and with crash kills the
 // broker in the middle of that and starts it again. Messages flow before it and
 // after it for as long, but for no more than ten seconds.
@@ -204,7 +201,7 @@ func outage(crash bool) func(context.Context, broker, *run) ([]float64, error) {
 			around := min(r.away/2, 10*time.Second)
 			fleet := load.NewFleet(load.FleetConfig{
 				Client:  load.Client{Addrs: []string{r.broker.addr}, KeepAlive: 10 * time.Second, Persistent: true, Retry: 20 * time.Millisecond},
-				Clients: 10, QoS: 1, Window: 20, Rate: outageRate, Count: int(outageRate * (r.away + 2*around).Seconds()), Size: payload, CatchUp: -1,
+				Clients: 10, QoS: 1, Window: 20, Rate: outageRate, Count: int(outageRate * (r.away + 2*around).Seconds()), Size: small, CatchUp: -1,
 			}, r.ledger)
 			done := make(chan error, 1)
 			go func() { done <- fleet.Run(r.ctx) }()
@@ -233,6 +230,9 @@ func outage(crash bool) func(context.Context, broker, *run) ([]float64, error) {
 }
 
 const outageRate = 2000 // messages a second
+
+// small is the size of the payloads of an outage in bytes.
+const small = 64
 
 // absence is what was seen while the cloud was away.
 type absence struct {
@@ -282,7 +282,7 @@ func (r *run) disturb(ctx context.Context, consumer *load.Consumer, g *gate, cra
 func failover(ctx context.Context, b broker, r *run) ([]float64, error) {
 	return withUplink(ctx, b, r, path{clouds: 2, gates: true, qos: 1}, func(consumer *load.Consumer) ([]float64, error) {
 		fleet := load.NewFleet(load.FleetConfig{
-			Client: load.Client{Addrs: []string{r.broker.addr}}, Clients: 10, Topics: 4, QoS: 1, Window: 200, Rate: outageRate, Size: payload, CatchUp: -1,
+			Client: load.Client{Addrs: []string{r.broker.addr}}, Clients: 10, Topics: 4, QoS: 1, Window: 200, Rate: outageRate, Size: small, CatchUp: -1,
 		}, r.ledger)
 		done := make(chan error, 1)
 		go func() { done <- fleet.Run(r.ctx) }()

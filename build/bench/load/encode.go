@@ -114,3 +114,16 @@ func appendSubscribe(b []byte, version byte, id uint16, filters []Filter) []byte
 	b = appendVarint(b, len(body))
 	return append(b, body...)
 }
+
+func appendUnsubscribe(b []byte, version byte, id uint16, filters []string) []byte {
+	body := binary.BigEndian.AppendUint16(nil, id)
+	if version == MQTT5 {
+		body = append(body, 0)
+	}
+	for _, f := range filters {
+		body = appendString(body, f)
+	}
+	b = append(b, unsubscribe<<4|2)
+	b = appendVarint(b, len(body))
+	return append(b, body...)
+}
