@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -18,6 +19,7 @@ const (
 	loginBadPassword   byte = 0x86
 	loginNotAuthorized byte = 0x87
 	loginUnavailable   byte = 0x88
+	loginTooOften      byte = 0x9F
 )
 
 const sharePrefix = "$share/"
@@ -26,25 +28,34 @@ const sharePrefix = "$share/"
 type AccessConfig struct {
 	// UsersFile is the path of a TOML file with users, groups and their
 	// permissions. Empty: there are no users; a listener that allows anonymous
-	// clients then lets them do everything but touch topics that begin with "$".
+	// clients then lets them do everything but touch topics that begin with "$",
+	// of which they may read those below $SYS.
 	UsersFile string `toml:"users-file"`
+
+	// FailuresPerMinute is how many log-ins of one address, or IPv6 /64, may
+	// fail; more wait for the next minute's. 0: any number.
+	FailuresPerMinute int `toml:"failures-per-minute"`
 }
 
 // Check returns every problem of c. What is wrong inside the users file is
 // found by New and Reload, with its own lines.
 func (c AccessConfig) Check() []conf.Problem {
+	var problems []conf.Problem
+	if n := c.FailuresPerMinute; n < 0 || n > 1_000_000 {
+		problems = append(problems, conf.Problem{Key: "failures-per-minute", Value: strconv.Itoa(n), Rule: "0 to 1000000", Hint: "0 slows nobody"})
+	}
 	if c.UsersFile == "" {
-		return nil
+		return problems
 	}
 	info, err := os.Stat(c.UsersFile)
 	if err == nil && info.Mode().IsRegular() {
-		return nil
+		return problems
 	}
 	hint := "it is a directory or a device"
 	if err != nil {
 		hint = err.Error()
 	}
-	return []conf.Problem{{Key: "users-file", Value: fmt.Sprintf("%q", c.UsersFile), Rule: "the path of a readable TOML file, or empty for no users", Hint: hint}}
+	return append(problems, conf.Problem{Key: "users-file", Value: fmt.Sprintf("%q", c.UsersFile), Rule: "the path of a readable TOML file, or empty for no users", Hint: hint})
 }
 
 // access decides who may log in. Safe for use by many goroutines.
@@ -82,10 +93,11 @@ func (a *access) reload() error {
 // login decides whether a client may connect, and as whom. anonymous is what
 // the listener allows; user and password are those of the CONNECT packet, empty
 // when absent; peer is the client certificate that the listener verified, or
-// nil. The result is a grant and 0x00, or nil and the CONNACK's reason: 0x86
-// wrong name or password, 0x87 no credentials and not anonymous, 0x88 when ctx
-// ended before its turn to be checked.
-func (a *access) login(ctx context.Context, anonymous bool, clientID, user string, password []byte, peer *x509.Certificate) (*grant, byte) {
+// nil; from is the origin of its address. The result is a grant and 0x00, or nil
+// and the CONNACK's reason: 0x86 wrong name or password, 0x87 no credentials and
+// not anonymous, 0x88 when ctx ended before its turn to be checked, 0x9F when it
+// ended before there was a try left.
+func (a *access) login(ctx context.Context, anonymous bool, clientID, user string, password []byte, peer *x509.Certificate, from string) (*grant, byte) {
 	u := a.users.Load()
 	if u == nil {
 		if anonymous {
@@ -106,12 +118,8 @@ func (a *access) login(ctx context.Context, anonymous bool, clientID, user strin
 		}
 		return nil, loginNotAuthorized
 	}
-	ok, err := a.checkPassword(ctx, u, user, password)
-	switch {
-	case err != nil:
-		return nil, loginUnavailable
-	case !ok:
-		return nil, loginBadPassword
+	if code := a.checkPassword(ctx, u, user, password, from); code != loginOK {
+		return nil, code
 	}
 	by := u.byName[user]
 	g := newGrant(user, clientID, by.rules)
@@ -146,6 +154,22 @@ func (a *access) again(old *grant, anonymous bool, clientID string) *grant {
 	return g
 }
 
+// standing is the grant of an anonymous client, or of a user by name alone: for
+// the sessions of those who are away. nil when it would not be let in. anonymous
+// says whether any listener lets anonymous clients in.
+func (a *access) standing(user, clientID string, anonymous bool) *grant {
+	u := a.users.Load()
+	switch {
+	case user == "" && !anonymous, user != "" && (u == nil || u.byName[user] == nil):
+		return nil
+	case user != "":
+		return newGrant(user, clientID, u.byName[user].rules)
+	case u != nil:
+		return newGrant("", clientID, u.anonymous)
+	}
+	return newGrant("", clientID, everything)
+}
+
 // certified returns the account that a verified certificate stands for, unless
 // the client asks to be someone else.
 func (u *users) certified(peer *x509.Certificate, user string) *account {
@@ -159,21 +183,40 @@ func (u *users) certified(peer *x509.Certificate, user string) *account {
 	return by
 }
 
-// checkPassword spends on an unknown name, or one without a password, what it
-// would spend on some known one, so that the time taken does not tell which
-// names exist.
-func (a *access) checkPassword(ctx context.Context, u *users, user string, password []byte) (bool, error) {
+// checkPassword returns the reason of a CONNACK. It spends on an unknown name, or
+// one without a password, what it would spend on some known one, so that the time
+// taken does not tell which names exist.
+func (a *access) checkPassword(ctx context.Context, u *users, user string, password []byte, from string) byte {
+	var hash *passwordHash
 	by := u.byName[user]
-	if by != nil && by.hash != nil {
-		return a.verifier.check(ctx, user, by.hash, password)
+	if by != nil {
+		hash = by.hash
 	}
-	if len(u.hashes) > 0 {
-		decoy := u.hashes[a.verifier.pick(user, len(u.hashes))]
-		if _, err := a.verifier.check(ctx, user, decoy, password); err != nil {
-			return false, err
-		}
+	if hash != nil && a.verifier.knows(user, hash, password) {
+		return loginOK
 	}
-	return false, nil
+	if a.verifier.guesses.enter(ctx, from, a.cfg.FailuresPerMinute) != nil {
+		return loginTooOften
+	}
+	good := false
+	defer func() { a.verifier.guesses.leave(from, !good) }()
+	known := hash != nil
+	if !known && len(u.hashes) > 0 {
+		hash = u.hashes[a.verifier.pick(user, len(u.hashes))]
+	}
+	if hash == nil {
+		return loginBadPassword
+	}
+	ok, err := a.verifier.check(ctx, user, hash, password)
+	switch {
+	case err != nil:
+		good = true // nobody knows
+		return loginUnavailable
+	case !ok, !known:
+		return loginBadPassword
+	}
+	good = true
+	return loginOK
 }
 
 // grant is what one connection may do, decided at login and again at a reload.
@@ -189,7 +232,7 @@ type grant struct {
 	unchecked bool   // a name or a password, when there was no users file
 }
 
-var everything = ruleLists{Publish: []string{"#"}, Subscribe: []string{"#"}}
+var everything = ruleLists{Publish: []string{"#"}, Subscribe: []string{"#", "$SYS/#"}}
 
 func newGrant(user, clientID string, rules ruleLists) *grant {
 	return &grant{user: user, publish: expand(rules.Publish, user, clientID), subscribe: expand(rules.Subscribe, user, clientID)}

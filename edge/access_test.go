@@ -139,11 +139,11 @@ password = "`+cheapHash("pw")+`"
 groups = ["lamps"]
 publish = ["log/%c/#"]
 `)
-	hall, code := a.login(t.Context(), false, "c1", "hall", []byte("pw"), nil)
+	hall, code := a.login(t.Context(), false, "c1", "hall", []byte("pw"), nil, "192.0.2.1")
 	if code != loginOK {
 		t.Fatalf("login: got 0x%02x", code)
 	}
-	guest, code := a.login(t.Context(), true, "c2", "", nil, nil)
+	guest, code := a.login(t.Context(), true, "c2", "", nil, nil, "192.0.2.1")
 	if code != loginOK {
 		t.Fatalf("anonymous login: got 0x%02x", code)
 	}
@@ -214,7 +214,7 @@ certificate = "card-cn"
 		{"another certificate, right password", false, "slow", "pw", cert("other"), loginOK, "slow"},
 		{"password for a user with only a certificate", false, "card", "pw", nil, loginBadPassword, ""},
 	} {
-		g, code := a.login(t.Context(), c.anonymous, "id", c.user, []byte(c.password), c.peer)
+		g, code := a.login(t.Context(), c.anonymous, "id", c.user, []byte(c.password), c.peer, "192.0.2.1")
 		if code != c.want || (g != nil) != (code == loginOK) || g != nil && g.user != c.as {
 			t.Errorf("%s: got %+v, 0x%02x, want %q, 0x%02x", c.what, g, code, c.as, c.want)
 		}
@@ -226,11 +226,11 @@ func TestWithoutUsersFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, code := a.login(t.Context(), true, "id", "any", []byte("thing"), nil)
+	g, code := a.login(t.Context(), true, "id", "any", []byte("thing"), nil, "192.0.2.1")
 	if code != loginOK || !g.mayPublish("a/b") || !g.maySubscribe("#") || g.mayPublish("$SYS/x") {
 		t.Errorf("anonymous: got %+v, 0x%02x", g, code)
 	}
-	if _, code := a.login(t.Context(), false, "id", "any", []byte("thing"), nil); code != loginNotAuthorized {
+	if _, code := a.login(t.Context(), false, "id", "any", []byte("thing"), nil, "192.0.2.1"); code != loginNotAuthorized {
 		t.Errorf("not anonymous: got 0x%02x, want 0x87", code)
 	}
 }
@@ -242,7 +242,7 @@ func TestReload(t *testing.T) {
 	a := accessWith(t, entry("old"))
 	try := func(password string, want byte) {
 		t.Helper()
-		if _, code := a.login(t.Context(), false, "id", "u", []byte(password), nil); code != want {
+		if _, code := a.login(t.Context(), false, "id", "u", []byte(password), nil, "192.0.2.1"); code != want {
 			t.Errorf("password %q: got 0x%02x, want 0x%02x", password, code, want)
 		}
 	}
@@ -285,7 +285,7 @@ func TestFiveHundredReturnAtOnce(t *testing.T) {
 		for i := range 500 {
 			all.Go(func() {
 				user, password := c.who(i)
-				if _, code := a.login(t.Context(), false, fmt.Sprint("c", i), user, []byte(password), nil); code != loginOK {
+				if _, code := a.login(t.Context(), false, fmt.Sprint("c", i), user, []byte(password), nil, "192.0.2.1"); code != loginOK {
 					t.Errorf("%s, client %d: got 0x%02x", c.what, i, code)
 				}
 			})
@@ -306,7 +306,7 @@ func TestLoginEndsWithItsDeadline(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
 		defer stop()
 		for _, user := range []string{"u", "unknown"} {
-			if _, code := a.login(ctx, false, "id", user, []byte("pw"), nil); code != loginUnavailable {
+			if _, code := a.login(ctx, false, "id", user, []byte("pw"), nil, "192.0.2.1"); code != loginUnavailable {
 				t.Errorf("user %q: got 0x%02x, want 0x88", user, code)
 			}
 		}
@@ -317,12 +317,12 @@ func TestLoginEndsWithItsDeadline(t *testing.T) {
 func TestUnknownUsersCostTheSame(t *testing.T) {
 	a := accessWith(t, "[[user]]\nname = \"u\"\npassword = \""+cheapHash("pw")+"\"\n[[user]]\nname = \"c\"\ncertificate = \"c\"\n")
 	for i, user := range []string{"u", "unknown", "c", ""} {
-		a.login(t.Context(), false, "id", user, []byte("wrong"), nil)
+		a.login(t.Context(), false, "id", user, []byte("wrong"), nil, "192.0.2.1")
 		if got := len(a.verifier.bad); got != i+1 {
 			t.Errorf("user %q: got %d hashes computed, want %d", user, got, i+1)
 		}
 	}
-	if _, code := a.login(t.Context(), false, "id", "unknown", []byte("pw"), nil); code != loginBadPassword {
+	if _, code := a.login(t.Context(), false, "id", "unknown", []byte("pw"), nil, "192.0.2.1"); code != loginBadPassword {
 		t.Errorf("unknown user with the decoy's password: got 0x%02x, want 0x86", code)
 	}
 }

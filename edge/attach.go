@@ -99,10 +99,11 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 		id = assigned
 	}
 	who := c.b.access.Load()
-	may, reason := who.login(ctx, c.listen.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer)
+	may, reason := who.login(ctx, c.listen.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer, origin(c.nc.RemoteAddr()))
 	if reason != 0 {
 		c.b.stats.loginsFailed.Add(1)
 		c.b.notice("client refused", id, "user", string(pk.Connect.Username), "endpoint", host(c.nc.RemoteAddr()), "err", refusals[reason])
+		c.nc.SetDeadline(time.Now().Add(linger)) // it may be over, and the client is to know why
 		return c.deny(pk, packets.Code{Code: reason})
 	}
 	c.grant.Store(may)
@@ -110,6 +111,9 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 	if w != nil {
 		w.msg.From = id
 		c.will = w
+		if !w.allowed(may) {
+			c.b.notice("will denied by the permissions", id, "topic", w.msg.Topic) // now, not when it is too late
+		}
 	}
 	said := c.welcome(pk, assigned)
 	if c.maxOut > 0 && len(connack(true, false, 0, said)) > c.maxOut {

@@ -116,6 +116,7 @@ type SessionConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Listeners:    []ListenerConfig{{Bind: ":1883"}},
+		Access:       AccessConfig{FailuresPerMinute: 30},
 		SyncInterval: conf.Duration(time.Minute),
 		Limits: LimitsConfig{
 			Connections:        4000,

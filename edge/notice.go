@@ -79,4 +79,5 @@ var refusals = map[byte]string{
 	loginBadPassword:   "wrong user name or password",
 	loginNotAuthorized: "neither a password nor a known certificate, and the listener is not anonymous",
 	loginUnavailable:   "too many passwords to check at once",
+	loginTooOften:      "too many log-ins from this address have failed",
 }

@@ -10,11 +10,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // What a new argon2id hash costs: OWASP's smallest recommendation, because a
@@ -28,14 +30,21 @@ const (
 )
 
 // Limits on what a hash in a users file may ask for; a larger one would let a
-// typing mistake take the Pi's memory at every login.
+// typing mistake take the Pi's memory, or the time of everybody who waits for
+// this log-in to be checked. What RFC 9106 gives for little memory (64 MiB, three
+// passes) is within them. A Pi Zero 2 takes some seconds for the most.
 const (
-	maxArgonMemory = 256 << 10 // KiB
+	maxArgonMemory = 128 << 10 // KiB
 	maxArgonTime   = 64
 	maxArgonLanes  = 8
+	maxArgonWork   = 256 << 10 // KiB times passes
+	maxBcryptCost  = 13
 )
 
 const fastPrefix = "$tg-fast$"
+
+// bcryptHash is what bcrypt hashes look like: 22 letters of salt, 31 of hash.
+var bcryptHash = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
 
 var b64 = base64.RawStdEncoding
 
@@ -80,6 +89,7 @@ func randomBytes(n int) []byte {
 type passwordHash struct {
 	text   string
 	fast   bool
+	bcrypt bool   // text says all
 	memory uint32 // KiB
 	passes uint32
 	lanes  uint8
@@ -87,15 +97,23 @@ type passwordHash struct {
 	sum    []byte
 }
 
-var errHashForm = errors.New("must be an argon2id hash ($argon2id$v=19$m=...,t=...,p=...$salt$hash) or a fast one ($tg-fast$salt$hash); make one with: tidegate passwd")
+var errHashForm = errors.New("must be an argon2id hash ($argon2id$v=19$m=...,t=...,p=...$salt$hash), a bcrypt one ($2b$10$...) or a fast one ($tg-fast$salt$hash); make one with: tidegate passwd")
 
-// parseHash reads what HashPassword and GeneratePassword write, and argon2id
-// hashes of other programs in the same format. Its errors never show the hash.
+// parseHash reads what HashPassword and GeneratePassword write, argon2id hashes of
+// other programs in the same format, and bcrypt hashes, which end a password
+// after 72 bytes. Its errors never show the hash.
 func parseHash(text string) (*passwordHash, error) {
 	h := &passwordHash{text: text}
 	if rest, ok := strings.CutPrefix(text, fastPrefix); ok {
 		h.fast = true
 		return h, h.decode(strings.Split(rest, "$"))
+	}
+	if m := bcryptHash.FindStringSubmatch(text); m != nil {
+		h.bcrypt = true
+		if cost, _ := strconv.Atoi(m[1]); cost < bcrypt.MinCost || cost > maxBcryptCost {
+			return nil, fmt.Errorf("bcrypt cost must be %d to %d, or each login would take the gateway's time", bcrypt.MinCost, maxBcryptCost)
+		}
+		return h, nil
 	}
 	part := strings.Split(text, "$")
 	if len(part) != 6 || part[0] != "" || part[1] != "argon2id" || part[2] != "v=19" {
@@ -121,8 +139,8 @@ func (h *passwordHash) cost(text string) error {
 		}
 		n[i] = v
 	}
-	if n[0] > maxArgonMemory || n[1] > maxArgonTime || n[2] > maxArgonLanes {
-		return fmt.Errorf("argon2id cost must be at most m=%d,t=%d,p=%d, or logins would take the gateway's memory and time", maxArgonMemory, maxArgonTime, maxArgonLanes)
+	if n[0] > maxArgonMemory || n[1] > maxArgonTime || n[2] > maxArgonLanes || n[0]*n[1] > maxArgonWork {
+		return fmt.Errorf("argon2id cost must be at most m=%d,t=%d,p=%d, and m times t at most %d, or logins would take the gateway's memory and time", maxArgonMemory, maxArgonTime, maxArgonLanes, maxArgonWork)
 	}
 	h.memory, h.passes, h.lanes = uint32(n[0]), uint32(n[1]), uint8(n[2])
 	return nil
@@ -145,14 +163,19 @@ func (h *passwordHash) verify(password []byte) bool {
 	if h.fast {
 		return subtle.ConstantTimeCompare(fastSum(h.salt, password), h.sum) == 1
 	}
+	if h.bcrypt {
+		return bcrypt.CompareHashAndPassword([]byte(h.text), password) == nil
+	}
 	sum := argon2.IDKey(password, h.salt, h.passes, h.memory, h.lanes, uint32(len(h.sum)))
 	return subtle.ConstantTimeCompare(sum, h.sum) == 1
 }
 
 // verifier checks passwords so that 500 devices returning at once do not take
-// a small Pi down: one argon2id at a time, and what was once computed is
+// a small Pi down: one argon2id or bcrypt at a time, and what was once computed is
 // remembered, in RAM only, as a MAC under a key that dies with the process.
 type verifier struct {
+	guesses guesses
+
 	key  []byte
 	turn chan struct{} // holds one token: whose turn it is to compute
 
@@ -161,12 +184,22 @@ type verifier struct {
 	bad  map[[sha256.Size]byte]struct{} // apart, so that guessing does not push out good ones
 }
 
-// maxVerified bounds each of the two sets; a full one forgets any entry.
-const maxVerified = 2048
+// maxVerified bounds each of the two sets; a full one forgets any entry. It is
+// more than the default of connections, and 0.5 MB.
+const maxVerified = 8192
 
 func newVerifier() *verifier {
 	return &verifier{key: randomBytes(sha256.Size), turn: make(chan struct{}, 1),
 		good: map[[sha256.Size]byte]struct{}{}, bad: map[[sha256.Size]byte]struct{}{}}
+}
+
+// knows says that password belongs to hash, if that is known or quickly found out.
+func (v *verifier) knows(user string, hash *passwordHash, password []byte) bool {
+	if hash.fast {
+		return hash.verify(password)
+	}
+	ok, _ := v.recall(v.mark(user, hash, password))
+	return ok
 }
 
 // check says whether password belongs to hash. It waits its turn for as long

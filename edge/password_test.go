@@ -15,6 +15,9 @@ func TestHashes(t *testing.T) {
 		{"generated", generated, fast},
 		// Written by the reference implementation: echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1 -l 32
 		{"another program's", "password", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"},
+		// Written by libxcrypt.
+		{"bcrypt", "password", "$2b$05$CCCCCCCCCCCCCCCCCCCCC.aDV7CQarKHMuNfh2oJkFzsHZya4whFe"},
+		{"bcrypt as Apache marks it", "pässword", "$2y$06$CCCCCCCCCCCCCCCCCCCCC.qfU9IhG/uGXS6NNr2kcaioRxwFs.CVm"},
 	} {
 		h, err := parseHash(c.hash)
 		if err != nil {
@@ -39,7 +42,10 @@ func TestBadHashes(t *testing.T) {
 		"", "secret", "$", "$argon2id$", good[:len(good)-2], good + "=", good + "$", strings.Replace(good, "argon2id", "argon2i", 1),
 		strings.Replace(good, "v=19", "v=16", 1), strings.Replace(good, "m=8", "m=0", 1), strings.Replace(good, "m=8", "m=99999999", 1),
 		strings.Replace(good, "t=1", "t=65", 1), strings.Replace(good, "p=1", "p=9", 1), strings.Replace(good, "t=1,", "", 1),
-		strings.Replace(good, "m=8", "m=-8", 1), "$tg-fast$", "$tg-fast$c2FsdHNhbHQ$c2hvcnQ", "$tg-fast$c2FsdHNhbHQ",
+		strings.Replace(good, "m=8", "m=-8", 1), strings.Replace(good, "m=8,t=1", "m=131072,t=3", 1), strings.Replace(good, "m=8", "m=4194304", 1),
+		"$2b$14$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "$2b$03$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+		"$2b$05$CCCC", "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOe\n", "$2b$31$",
+		"$tg-fast$", "$tg-fast$c2FsdHNhbHQ$c2hvcnQ", "$tg-fast$c2FsdHNhbHQ",
 	} {
 		h, err := parseHash(text)
 		if err == nil {
@@ -54,9 +60,10 @@ func FuzzParseHash(f *testing.F) {
 	f.Add(cheapHash("pw"))
 	_, fast := GeneratePassword()
 	f.Add(fast)
+	f.Add("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW")
 	f.Fuzz(func(t *testing.T, text string) {
 		h, err := parseHash(text)
-		if err == nil && !h.fast && (h.memory == 0 || h.memory > maxArgonMemory || h.passes == 0 || h.lanes == 0) {
+		if err == nil && !h.fast && !h.bcrypt && (h.memory == 0 || h.memory > maxArgonMemory || h.passes == 0 || h.lanes == 0) {
 			t.Errorf("%q: got cost m=%d,t=%d,p=%d", text, h.memory, h.passes, h.lanes)
 		}
 	})

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"strings"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -205,4 +206,4 @@ func (c *conn) mayPublish(rt *route) bool {
 }
 
 // publishable says no to the topics that are the broker's own.
-func publishable(topic string) bool { return len(topic) < 5 || topic[:5] != "$SYS/" }
+func publishable(topic string) bool { return topic != "$SYS" && !strings.HasPrefix(topic, "$SYS/") }

@@ -63,12 +63,15 @@ func (w *will) takeProperties(rest []byte) error {
 	return err
 }
 
+// allowed says whether w may be published by a client with the grant g.
+func (w *will) allowed(g *grant) bool { return publishable(w.msg.Topic) && g.mayPublish(w.msg.Topic) }
+
 // publishWill publishes w through the same path as any message, if its client
 // may publish there. Nobody waits for its acknowledgement.
 func (b *Broker) publishWill(bt *batch, w *will, from *session) {
 	m := w.msg
 	m.Accepted = time.Now()
-	if !publishable(m.Topic) || !w.grant.mayPublish(m.Topic) {
+	if !w.allowed(w.grant) {
 		b.stats.denied.Add(1)
 		b.notice("will denied by the permissions", m.From, "topic", m.Topic)
 		return
