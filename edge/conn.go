@@ -56,6 +56,7 @@ type conn struct {
 	moved   atomic.Uint32         // counts writes that made progress
 	joined  atomic.Bool           // has its session, and CONNACK is on its way
 	taken   atomic.Bool           // its client id has come again
+	cut     atomic.Bool           // by a reload, since it may not be here any more
 	listed  atomic.Bool           // is in Broker.dirty
 	unacked atomic.Int32          // QoS 1 and 2 messages received and not acknowledged
 	room    chan struct{}         // told when unacked went down

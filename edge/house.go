@@ -133,14 +133,19 @@ func (b *Broker) keepHouse(ctx context.Context) {
 	}
 }
 
-func (b *Broker) visitAbsent(now time.Time) {
+// absentees are the sessions whose client is away.
+func (b *Broker) absentees() []*session {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	list := make([]*session, 0, len(b.absent))
 	for s := range b.absent {
 		list = append(list, s)
 	}
-	b.mu.Unlock()
-	for _, s := range list {
+	return list
+}
+
+func (b *Broker) visitAbsent(now time.Time) {
+	for _, s := range b.absentees() {
 		if s.expired(now) {
 			b.stats.expiredSessions.Add(1)
 			b.endSession(s)

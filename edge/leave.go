@@ -158,10 +158,11 @@ func (b *Broker) detach(c *conn) {
 	s.mu.Lock()
 	s.conn.Store(nil)
 	waiters := s.abandon()
+	may := c.grant.Load()
 	ends := s.expiry == 0 || s.dead
 	w := c.will
 	if w != nil {
-		w.grant = c.grant.Load()
+		w.grant = may
 	}
 	if w != nil && !ends && w.delay > 0 && !b.isStopping() {
 		w.due = now.Add(min(w.delay, s.expiry))
@@ -188,6 +189,9 @@ func (b *Broker) detach(c *conn) {
 		b.endSession(s)
 	} else {
 		b.away(s)
+		if c.cut.Load() || c.grant.Load() != may { // a reload came
+			b.reviewAway(s)
+		}
 	}
 }
 

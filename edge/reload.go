@@ -1,6 +1,9 @@
 package edge
 
 import (
+	"slices"
+	"time"
+
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -8,7 +11,9 @@ import (
 // listeners. Connections stay, with the permissions their clients have now, but
 // for those of clients that would not be let in any more or have a subscription
 // they may not have: these are disconnected with 0x87. A user whose password
-// has another hash is such a client. With an error nothing has changed.
+// has another hash is such a client. Sessions of clients that are away are judged
+// by their user's name, and end when they hold what is not allowed any more; wills
+// that wait have the permissions of now. With an error nothing has changed.
 func (b *Broker) Reload(cfg Config) error {
 	if err := b.apply(cfg); err != nil {
 		return err
@@ -16,8 +21,12 @@ func (b *Broker) Reload(cfg Config) error {
 	var cut []*conn
 	for _, c := range b.connections() {
 		if c.joined.Load() && !c.review() {
+			c.cut.Store(true)
 			cut = append(cut, c)
 		}
+	}
+	for _, s := range b.absentees() {
+		b.reviewAway(s)
 	}
 	if len(cut) > 0 {
 		b.log.Info("clients disconnected, since they may not do any more what they did", "connections", len(cut))
@@ -56,6 +65,28 @@ func (c *conn) review() bool {
 	}
 	c.grant.Store(may)
 	return c.sess.allowed(may)
+}
+
+// reviewAway gives the session of a client that is away the permissions that its
+// user has now, and ends it when it may not wait for what it has subscribed to.
+func (b *Broker) reviewAway(s *session) {
+	may := b.access.Load().standing(s.user, s.id, slices.ContainsFunc(b.config().Listeners, func(l ListenerConfig) bool { return l.Anonymous }))
+	stays := may != nil
+	if !stays {
+		may = &grant{user: s.user}
+	}
+	s.mu.Lock()
+	away := s.conn.Load() == nil
+	if away && s.will != nil {
+		w := *s.will
+		w.grant = may
+		s.will = &w
+	}
+	s.mu.Unlock()
+	if away && !(stays && s.allowed(may)) && s.expired(time.Time{}) {
+		b.notice("session ended, since its client may not have its subscriptions any more", s.id, "user", s.user)
+		b.endSession(s)
+	}
 }
 
 // admitsAnonymous says whether the listener of an address lets anonymous clients

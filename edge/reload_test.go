@@ -121,3 +121,50 @@ func TestReloadKeepsTheReceiveMaximum(t *testing.T) {
 		t.Fatalf("got Receive Maximum %d, want 1", ack.Properties.ReceiveMaximum)
 	}
 }
+
+// What waits for a client that is away is judged at a reload too: a session whose
+// user is gone, or may not have its subscriptions any more, ends, and its will is
+// not published; that of another user stays, with the permissions of now.
+func TestReloadOfThoseAway(t *testing.T) {
+	hash := cheapHash("pw")
+	path := replaceFile(t, filepath.Join(t.TempDir(), "users.toml"), []byte("[anonymous]\nsubscribe = [\"a\"]\n"+entryOf("same", hash, "w/+", "a")+
+		entryOf("gone", hash, "w/+", "a")+entryOf("unread", hash, "w/+", "a")+entryOf("willless", hash, "w/+", "a")+entryOf("cut", hash, "w/+", "a")))
+	b := startBroker(t, Options{}, func(c *Config) { c.Access.UsersFile = path })
+	names := []string{"", "same", "gone", "unread", "willless", "cut"}
+	peers := map[string]*peer{}
+	for _, name := range names {
+		opts := []option{resume(), expiry(3600)}
+		if name != "" {
+			opts = append(opts, user(name, "pw"), willOf("w/"+name, name, 1, true, 1))
+		}
+		peers[name] = connect(t, b, "id-"+name, opts...)
+		peers[name].subscribe(sub{filter: "a", qos: 1})
+		if name != "cut" {
+			peers[name].nc.Close()
+		}
+	}
+	until(t, "they are away", func() bool { return b.Stats().Connected == 1 })
+	replaceFile(t, path, []byte("[anonymous]\nsubscribe = [\"b\"]\n"+entryOf("same", hash, "w/+", "a")+entryOf("unread", hash, "x", "b")+entryOf("willless", hash, "x", "a")+
+		entryOf("cut", hash, "x", "b")))
+	if err := b.Reload(*b.config()); err != nil {
+		t.Fatal(err)
+	}
+	if got := peers["cut"].ended(); got != 0x87 {
+		t.Errorf("got reason %#x, want 0x87", got)
+	}
+	until(t, "two sessions are left", func() bool { return b.Stats().Sessions == 2 })
+	if got := b.Stats().Subscriptions; got != 2 {
+		t.Errorf("got %d subscriptions, want 2", got)
+	}
+	until(t, "the one will that may be published is", func() bool { return b.Stats().Wills == 1 })
+	until(t, "the others are denied", func() bool { return b.Stats().Denied == 4 })
+	if memory := b.trie.retainedFor("w/+"); len(memory) != 1 || memory[0].level != "same" {
+		t.Errorf("got %d wills retained", len(memory))
+	}
+	for name, want := range map[string]bool{"same": true, "willless": true, "unread": false} {
+		p := dial(t, b)
+		if got := p.connect("id-"+name, user(name, "pw"), resume()).SessionPresent; got != want {
+			t.Errorf("%s: session present: got %v, want %v", name, got, want)
+		}
+	}
+}
