@@ -41,7 +41,7 @@ func plant(t testing.TB, n int, v5 bool, qos byte) (*Broker, []*conn) {
 				}
 			}
 		}()
-		c := newConn(b, served, nil)
+		c := newConn(b, served, nil, &terms{})
 		c.v5, c.most = v5, 1000
 		c.grant.Store(newGrant("", "", everything))
 		s := newSession(b, fmt.Sprint("s", i))

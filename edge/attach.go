@@ -34,7 +34,7 @@ var errRefused = errors.New("refused")
 // serve runs one connection from TLS to its end.
 func (c *conn) serve(ctx context.Context) {
 	defer c.finish()
-	deadline := time.Now().Add(c.b.config().Limits.ConnectTimeout.Std())
+	deadline := time.Now().Add(c.connectTimeout())
 	c.nc.SetDeadline(deadline)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -55,9 +55,14 @@ func (c *conn) handshake(ctx context.Context) (*x509.Certificate, error) {
 	if !ok {
 		return nil, nil
 	}
+	if limit := c.terms.cfg.TLSTimeout.Std(); limit > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, limit)
+		defer done()
+	}
 	if err := secure.HandshakeContext(ctx); err != nil {
 		if !errors.Is(err, io.EOF) && !c.b.isStopping() {
-			c.b.notice("TLS handshake failed", host(c.nc.RemoteAddr()), "err", err.Error())
+			c.b.notice("TLS handshake failed", c.host, "err", err.Error())
 		}
 		return nil, err
 	}
@@ -70,7 +75,7 @@ func (c *conn) handshake(ctx context.Context) (*x509.Certificate, error) {
 // attach reads the CONNECT, lets the client in and joins it to its session.
 // With an error the client has been told.
 func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
-	limit := min(connectLimit, int(c.b.config().Limits.MaxPacket))
+	limit := min(connectLimit, c.maxPacket())
 	first, err := c.in.peek()
 	if err != nil {
 		return err
@@ -98,11 +103,14 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 		assigned = "auto-" + base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(randomID())
 		id = assigned
 	}
+	if err := c.awaitTurn(ctx); err != nil {
+		return c.deny(pk, err)
+	}
 	who := c.b.access.Load()
-	may, reason := who.login(ctx, c.listen.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer, origin(c.nc.RemoteAddr()))
+	may, reason := who.login(ctx, c.terms.cfg.Anonymous, id, string(pk.Connect.Username), pk.Connect.Password, peer, c.from)
 	if reason != 0 {
 		c.b.stats.loginsFailed.Add(1)
-		c.b.notice("client refused", id, "user", string(pk.Connect.Username), "endpoint", host(c.nc.RemoteAddr()), "err", refusals[reason])
+		c.b.notice("client refused", id, "user", string(pk.Connect.Username), "endpoint", c.host, "err", refusals[reason])
 		c.nc.SetDeadline(time.Now().Add(linger)) // it may be over, and the client is to know why
 		return c.deny(pk, packets.Code{Code: reason})
 	}
@@ -322,13 +330,12 @@ func (c *conn) welcome(pk *packets.Packet, assigned string) (p packets.Propertie
 	if !c.v5 {
 		return p
 	}
-	limits := &c.b.config().Limits
 	asked := pk.Properties.SessionExpiryInterval
 	if granted := seconds(expiryOf(asked, c.b.config().Session.MaxExpiry.Std())); granted != asked {
 		p.SessionExpiryInterval, p.SessionExpiryIntervalFlag = granted, true
 	}
 	p.ReceiveMaximum = uint16(c.most)
-	p.MaximumPacketSize = uint32(limits.MaxPacket)
+	p.MaximumPacketSize = uint32(c.maxPacket())
 	p.TopicAliasMaximum = topicAliases
 	p.AssignedClientID = assigned
 	if keep := uint16(c.keepAlive * 2 / 3 / time.Second); keep != pk.Connect.Keepalive {

@@ -1,10 +1,8 @@
 package edge
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"maps"
@@ -276,5 +274,8 @@ func (b *Broker) open() error {
 // host returns the address without its port.
 func host(a net.Addr) string {
 	h, _, err := net.SplitHostPort(a.String())
-	return cmp.Or(h, fmt.Sprint(a, err))
+	if err != nil {
+		return a.String()
+	}
+	return h
 }

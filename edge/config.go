@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -28,24 +27,6 @@ type Config struct {
 
 	Limits  LimitsConfig  `toml:"limits"`
 	Session SessionConfig `toml:"session"`
-}
-
-// ListenerConfig is one address where devices connect.
-type ListenerConfig struct {
-	// Bind is host:port, or :port for every address.
-	Bind string `toml:"bind"`
-
-	// Anonymous lets clients in that present neither a password nor a
-	// certificate.
-	Anonymous bool `toml:"anonymous"`
-
-	// Cert and Key are paths of PEM files; both make the listener speak TLS.
-	Cert string `toml:"cert"`
-	Key  string `toml:"key"`
-
-	// ClientCA is the path of a PEM file with the authorities whose client
-	// certificates are believed.
-	ClientCA string `toml:"client-ca"`
 }
 
 // LimitsConfig bounds what clients can make the broker hold.
@@ -192,51 +173,16 @@ func (c Config) CheckFiles(strict bool) []conf.Problem {
 	return problems
 }
 
-func (l ListenerConfig) check(at string) []conf.Problem {
-	var problems []conf.Problem
-	_, port, err := net.SplitHostPort(l.Bind)
-	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
-		problems = append(problems, conf.Problem{Key: at + "bind", Value: strconv.Quote(l.Bind), Rule: "host:port, or :port for every address", Hint: `for example ":1883"`})
-	}
-	if (l.Cert == "") != (l.Key == "") {
-		problems = append(problems, conf.Problem{Key: at + "cert", Value: strconv.Quote(l.Cert), Rule: "given together with key", Hint: "TLS needs both"})
-	}
-	if l.ClientCA != "" && l.Cert == "" {
-		problems = append(problems, conf.Problem{Key: at + "client-ca", Value: strconv.Quote(l.ClientCA), Rule: "used only with cert and key", Hint: "client certificates need TLS"})
-	}
-	return problems
-}
-
-func port0(bind string) bool {
-	_, port, _ := net.SplitHostPort(bind)
-	return port == "0"
-}
-
 // checkNumbers holds every number against its range.
 func (c Config) checkNumbers() []conf.Problem {
 	var problems []conf.Problem
-	num := func(key string, v, low, high int) {
-		if v < low || v > high {
-			problems = append(problems, conf.Problem{Key: key, Value: strconv.Itoa(v), Rule: fmt.Sprintf("%d to %d", low, high)})
-		}
-	}
-	size := func(key string, v, low, high conf.Size) {
-		if v < low || v > high {
-			problems = append(problems, conf.Problem{Key: key, Value: v.String(), Rule: fmt.Sprintf("%v to %v", low, high)})
-		}
-	}
-	span := func(key string, v conf.Duration, low, high time.Duration) {
-		if v.Std() < low || v.Std() > high {
-			problems = append(problems, conf.Problem{Key: key, Value: v.String(), Rule: fmt.Sprintf("%v to %v", low, high)})
-		}
-	}
-	const many = 1_000_000
+	num, size, span := ranges(&problems)
 	span("sync-interval", c.SyncInterval, 10*time.Millisecond, 24*time.Hour)
 	l := c.Limits
 	num("limits.connections", l.Connections, 1, many)
 	num("limits.connections-per-address", l.ConnectionsPerAddr, 1, many)
-	span("limits.connect-timeout", l.ConnectTimeout, 50*time.Millisecond, 10*time.Minute)
-	size("limits.max-packet", l.MaxPacket, 128, 256<<20)
+	span("limits.connect-timeout", l.ConnectTimeout, leastDeadline, 10*time.Minute)
+	size("limits.max-packet", l.MaxPacket, leastPacket, mostPacket)
 	size("limits.write-buffer", l.WriteBuffer, 4<<10, 64<<20)
 	span("limits.stall-after", l.StallAfter, time.Millisecond, time.Minute)
 	span("limits.write-timeout", l.WriteTimeout, 50*time.Millisecond, time.Hour)
@@ -253,4 +199,30 @@ func (c Config) checkNumbers() []conf.Problem {
 	size("session.queue-bytes", s.QueueBytes, 1, 1<<40)
 	size("session.all-queue-bytes", s.AllQueueBytes, 1, 1<<40)
 	return problems
+}
+
+// many is more than any number of things that a gateway has.
+const many = 1_000_000
+
+// ranges returns functions that add a problem for a value outside its range.
+func ranges(problems *[]conf.Problem) (num func(key string, v, low, high int), size func(key string, v, low, high conf.Size), span func(key string, v conf.Duration, low, high time.Duration)) {
+	outside := func(key, v string, low, high any) {
+		*problems = append(*problems, conf.Problem{Key: key, Value: v, Rule: fmt.Sprintf("%v to %v", low, high)})
+	}
+	num = func(key string, v, low, high int) {
+		if v < low || v > high {
+			outside(key, strconv.Itoa(v), low, high)
+		}
+	}
+	size = func(key string, v, low, high conf.Size) {
+		if v < low || v > high {
+			outside(key, v.String(), low, high)
+		}
+	}
+	span = func(key string, v conf.Duration, low, high time.Duration) {
+		if v.Std() < low || v.Std() > high {
+			outside(key, v.String(), low, high)
+		}
+	}
+	return num, size, span
 }

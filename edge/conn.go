@@ -15,6 +15,9 @@ type conn struct {
 	nc     net.Conn
 	raw    syscall.RawConn // nil: bytes must go through nc, because TLS is in between
 	listen *listener
+	terms  *terms        // of the listener when the connection came
+	host   string        // where the client is, for logs: an address without its port
+	from   string        // the same for limits: its origin
 	gone   chan struct{} // closed when the connection is closed
 	done   chan struct{} // closed when its reader has ended and its session let go of it
 
@@ -62,8 +65,8 @@ type conn struct {
 	room    chan struct{}         // told when unacked went down
 }
 
-func newConn(b *Broker, nc net.Conn, l *listener) *conn {
-	c := &conn{b: b, nc: nc, listen: l, gone: make(chan struct{}), done: make(chan struct{}), room: make(chan struct{}, 1)}
+func newConn(b *Broker, nc net.Conn, l *listener, t *terms) *conn {
+	c := &conn{b: b, nc: nc, listen: l, terms: t, gone: make(chan struct{}), done: make(chan struct{}), room: make(chan struct{}, 1)}
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			c.raw = raw

@@ -26,9 +26,13 @@ func FuzzConnection(f *testing.F) {
 		t.Owner.Settle(t.ID, byte(len(m.Payload)))
 		return true
 	}})
+	l, err := newListener(ListenerConfig{Anonymous: true}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		client, served := net.Pipe()
-		c := newConn(b, served, &listener{cfg: ListenerConfig{Anonymous: true}})
+		c := newConn(b, served, l, l.terms.Load())
 		go c.serve(t.Context())
 		go io.Copy(io.Discard, client)
 		client.SetDeadline(time.Now().Add(patience))

@@ -200,7 +200,7 @@ func (c *conn) name() string {
 	if c.sess != nil {
 		return c.sess.id
 	}
-	return c.nc.RemoteAddr().String()
+	return c.host
 }
 
 // batch returns what the reader collects until it reads again.

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,41 +11,71 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // listener is one address where devices connect.
 type listener struct {
-	cfg    ListenerConfig
-	tls    *tls.Config // nil: plain TCP
 	log    *slog.Logger
 	ln     net.Listener
 	closed atomic.Bool
+	terms  atomic.Pointer[terms] // stored under Broker.mu
+	pace   pace
+
+	// Guarded by Broker.mu.
+	conns   int
+	perAddr map[string]int
+}
+
+// terms are what a listener goes by. A reload gives it others; a connection
+// keeps those it came in under.
+type terms struct {
+	cfg ListenerConfig
+	tls *tls.Config // nil: plain
 }
 
 func newListener(cfg ListenerConfig, log *slog.Logger) (*listener, error) {
-	l := &listener{cfg: cfg, log: log}
-	if cfg.Cert == "" {
-		return l, nil
-	}
-	secure, err := newCerts(cfg.Cert, cfg.Key, cfg.ClientCA, log)
+	t, err := newTerms(cfg, nil, log)
 	if err != nil {
-		return nil, fmt.Errorf("listener %s: %w", cfg.Bind, err)
+		return nil, err
 	}
-	l.tls = secure
+	l := &listener{log: log, perAddr: map[string]int{}}
+	l.terms.Store(t)
 	return l, nil
 }
 
+// newTerms reads the certificates, unless old, which may be nil, has them.
+func newTerms(cfg ListenerConfig, old *terms, log *slog.Logger) (*terms, error) {
+	t := &terms{cfg: cfg}
+	switch {
+	case cfg.Cert == "":
+	case old != nil && old.cfg.Cert == cfg.Cert && old.cfg.Key == cfg.Key && old.cfg.ClientCA == cfg.ClientCA:
+		t.tls = old.tls
+	default:
+		secure, err := newCerts(cfg.Cert, cfg.Key, cfg.ClientCA, log)
+		if err != nil {
+			return nil, fmt.Errorf("listener %s: %w", cfg.Bind, err)
+		}
+		t.tls = secure
+	}
+	return t, nil
+}
+
+func (l *listener) cfg() *ListenerConfig { return &l.terms.Load().cfg }
+
 func (l *listener) bind() error {
-	ln, err := net.Listen("tcp", l.cfg.Bind)
+	to := l.cfg().Bind
+	ln, err := net.Listen("tcp", to)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: another program has this port; stop it (a Mosquitto, perhaps) or choose another bind: %w", l.cfg.Bind, err)
+		return fmt.Errorf("listen on %s: another program has this port; stop it (a Mosquitto, perhaps) or choose another bind: %w", to, err)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %s: ports below 1024 need the right to bind them; choose one above or give CAP_NET_BIND_SERVICE: %w", l.cfg.Bind, err)
+		return fmt.Errorf("listen on %s: ports below 1024 need the right to bind them; choose one above or give CAP_NET_BIND_SERVICE: %w", to, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("listen on %s: this machine has no such address; use :port for every address: %w", l.cfg.Bind, err)
+		return fmt.Errorf("listen on %s: this machine has no such address; use :port for every address: %w", to, err)
 	case err != nil:
-		return fmt.Errorf("listen on %s: %w", l.cfg.Bind, err)
+		return fmt.Errorf("listen on %s: %w", to, err)
 	}
 	l.ln = ln
 	return nil
@@ -79,7 +110,7 @@ func (b *Broker) accept(ctx context.Context, l *listener) {
 		}
 		b.stats.acceptErrors.Add(1)
 		if pause == acceptPause {
-			b.log.Warn("cannot accept connections", "endpoint", l.cfg.Bind, "err", err)
+			b.log.Warn("cannot accept connections", "endpoint", l.cfg().Bind, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -92,22 +123,16 @@ func (b *Broker) accept(ctx context.Context, l *listener) {
 
 // admit starts the goroutine of a connection, unless a limit is reached.
 func (b *Broker) admit(ctx context.Context, l *listener, nc net.Conn) {
-	limits := &b.config().Limits
-	from := host(nc.RemoteAddr())
-	if l.tls != nil {
-		nc = tls.Server(nc, l.tls)
+	t := l.terms.Load()
+	at := nc.RemoteAddr()
+	if t.tls != nil {
+		nc = tls.Server(nc, t.tls)
 	}
-	c := newConn(b, nc, l)
-	b.mu.Lock()
-	full := len(b.conns) >= limits.Connections || b.perAddr[from] >= limits.ConnectionsPerAddr
-	if !full {
-		b.conns[c] = struct{}{}
-		b.perAddr[from]++
-	}
-	b.mu.Unlock()
-	if full {
+	c := newConn(b, nc, l, t)
+	c.host, c.from = host(at), origin(at)
+	if !b.remember(c) {
 		b.stats.refusedConnections.Add(1)
-		b.notice("connection refused, because there are too many (edge.limits)", from)
+		b.notice("connection refused, because there are too many (edge.limits or the limits of its listener)", c.host, "endpoint", t.cfg.Bind)
 		c.hangUp()
 		return
 	}
@@ -115,13 +140,71 @@ func (b *Broker) admit(ctx context.Context, l *listener, nc net.Conn) {
 	b.readers.Go(func() { c.serve(ctx) })
 }
 
+// remember counts c, unless a limit is reached.
+func (b *Broker) remember(c *conn) bool {
+	all, own, l := &b.config().Limits, &c.terms.cfg, c.listen
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.conns) >= all.Connections || b.perAddr[c.from] >= all.ConnectionsPerAddr ||
+		own.Connections > 0 && l.conns >= own.Connections || own.ConnectionsPerAddr > 0 && l.perAddr[c.from] >= own.ConnectionsPerAddr {
+		return false
+	}
+	b.conns[c] = struct{}{}
+	b.perAddr[c.from]++
+	l.conns++
+	l.perAddr[c.from]++
+	return true
+}
+
 // forget takes c out of the counts.
 func (b *Broker) forget(c *conn) {
-	from := host(c.nc.RemoteAddr())
 	b.mu.Lock()
-	delete(b.conns, c)
-	if b.perAddr[from]--; b.perAddr[from] <= 0 {
-		delete(b.perAddr, from)
+	defer b.mu.Unlock()
+	if _, counted := b.conns[c]; !counted {
+		return
 	}
-	b.mu.Unlock()
+	delete(b.conns, c)
+	c.listen.conns--
+	less(b.perAddr, c.from)
+	less(c.listen.perAddr, c.from)
+}
+
+func less(counts map[string]int, key string) {
+	if counts[key]--; counts[key] <= 0 {
+		delete(counts, key)
+	}
+}
+
+// The limits of a connection are those of its listener, or of all.
+
+func (c *conn) maxPacket() int {
+	return int(cmp.Or(c.terms.cfg.MaxPacket, c.b.config().Limits.MaxPacket))
+}
+
+func (c *conn) connectTimeout() time.Duration {
+	return cmp.Or(c.terms.cfg.ConnectTimeout, c.b.config().Limits.ConnectTimeout).Std()
+}
+
+// awaitTurn holds a CONNECT back while its listener has had enough of them. ctx
+// ends when the client must have been let in.
+func (c *conn) awaitTurn(ctx context.Context) error {
+	end, _ := ctx.Deadline()
+	now := time.Now()
+	wait, ok := c.listen.pace.turn(now, c.terms.cfg.ConnectsPerSecond, end.Sub(now))
+	if !ok {
+		c.b.stats.refusedConnections.Add(1)
+		c.b.notice("client refused, because too many come (connects-per-second)", c.host, "endpoint", c.terms.cfg.Bind)
+		return packets.ErrConnectionRateExceeded
+	}
+	if wait == 0 {
+		return nil
+	}
+	turn := time.NewTimer(wait)
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+		return nil
+	case <-ctx.Done():
+		return packets.ErrServerUnavailable
+	}
 }

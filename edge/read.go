@@ -12,7 +12,7 @@ var errGoodbye = errors.New("disconnected")
 
 // loop reads packets until the connection ends; nil when the client said so.
 func (c *conn) loop() error {
-	limit := int(c.b.config().Limits.MaxPacket)
+	limit := c.maxPacket()
 	for {
 		c.breathe()
 		first, body, own, err := c.in.next(limit)

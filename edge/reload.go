@@ -58,7 +58,7 @@ func (b *Broker) apply(cfg Config) error {
 // false when the client must go, and until then may do nothing it may not.
 func (c *conn) review() bool {
 	old := c.grant.Load()
-	may := c.b.access.Load().again(old, c.b.admitsAnonymous(c.listen.cfg.Bind), c.sess.id)
+	may := c.b.access.Load().again(old, c.b.admitsAnonymous(c.terms.cfg.Bind), c.sess.id)
 	if may == nil {
 		c.grant.Store(&grant{user: old.user})
 		return false
@@ -102,71 +102,4 @@ func (b *Broker) admitsAnonymous(bind string) bool {
 		return here
 	}
 	return other
-}
-
-// relisten keeps the listeners whose configuration is unchanged, binds new
-// ones and closes those that are gone. mu is held.
-func (b *Broker) relisten(want []ListenerConfig) error {
-	var next, fresh []*listener
-	kept := map[*listener]bool{}
-	for _, cfg := range want {
-		l := b.like(cfg, kept)
-		if l == nil {
-			var err error
-			if l, err = newListener(cfg, b.log); err != nil {
-				return err
-			}
-			fresh = append(fresh, l)
-		}
-		kept[l] = true
-		next = append(next, l)
-	}
-	for _, l := range b.listeners {
-		if !kept[l] {
-			l.close() // first, since a new one may want the address
-		}
-	}
-	for i, l := range fresh {
-		if err := l.bind(); err != nil {
-			for _, bound := range fresh[:i] {
-				bound.close()
-			}
-			b.rebind(kept)
-			return err
-		}
-	}
-	b.listeners = next
-	if b.accepting != nil {
-		for _, l := range fresh {
-			b.accepting(l)
-		}
-	}
-	return nil
-}
-
-// rebind opens again what relisten had closed in vain.
-func (b *Broker) rebind(kept map[*listener]bool) {
-	for i, l := range b.listeners {
-		if kept[l] {
-			continue
-		}
-		again := &listener{cfg: l.cfg, tls: l.tls, log: l.log}
-		if err := again.bind(); err != nil {
-			b.log.Error("listener lost", "endpoint", l.cfg.Bind, "err", err)
-			continue
-		}
-		b.listeners[i] = again
-		if b.accepting != nil {
-			b.accepting(again)
-		}
-	}
-}
-
-func (b *Broker) like(cfg ListenerConfig, taken map[*listener]bool) *listener {
-	for _, l := range b.listeners {
-		if l.cfg == cfg && !taken[l] {
-			return l
-		}
-	}
-	return nil
 }

@@ -1,0 +1,92 @@
+package edge
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"tidegate/internal/conf"
+)
+
+// ListenerConfig is one address where devices connect.
+type ListenerConfig struct {
+	// Bind is host:port, or :port for every address.
+	Bind string `toml:"bind"`
+
+	// Anonymous lets clients in that present neither a password nor a
+	// certificate.
+	Anonymous bool `toml:"anonymous"`
+
+	// Cert and Key are paths of PEM files; both make the listener speak TLS.
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+
+	// ClientCA is the path of a PEM file with the authorities whose client
+	// certificates are believed.
+	ClientCA string `toml:"client-ca"`
+
+	// Connections and ConnectionsPerAddr bound the connections of this listener,
+	// besides those of all. 0: only all are bounded.
+	Connections        int `toml:"connections"`
+	ConnectionsPerAddr int `toml:"connections-per-address"`
+
+	// ConnectsPerSecond is how many CONNECTs are answered in a second; as many
+	// may come at once. Those beyond wait for their turn, and are refused with
+	// 0x9F when it comes after ConnectTimeout. 0: any.
+	ConnectsPerSecond int `toml:"connects-per-second"`
+
+	// ConnectTimeout and MaxPacket replace those of LimitsConfig. 0: they hold.
+	ConnectTimeout conf.Duration `toml:"connect-timeout"`
+	MaxPacket      conf.Size     `toml:"max-packet"`
+
+	// TLSTimeout is how much of ConnectTimeout the TLS handshake may take. 0: all.
+	TLSTimeout conf.Duration `toml:"tls-timeout"`
+}
+
+func (l ListenerConfig) check(at string) []conf.Problem {
+	var problems []conf.Problem
+	_, port, err := net.SplitHostPort(l.Bind)
+	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
+		problems = append(problems, conf.Problem{Key: at + "bind", Value: strconv.Quote(l.Bind), Rule: "host:port, or :port for every address", Hint: `for example ":1883"`})
+	}
+	if (l.Cert == "") != (l.Key == "") {
+		problems = append(problems, conf.Problem{Key: at + "cert", Value: strconv.Quote(l.Cert), Rule: "given together with key", Hint: "TLS needs both"})
+	}
+	if l.ClientCA != "" && l.Cert == "" {
+		problems = append(problems, conf.Problem{Key: at + "client-ca", Value: strconv.Quote(l.ClientCA), Rule: "used only with cert and key", Hint: "client certificates need TLS"})
+	}
+	return append(problems, l.checkLimits(at)...)
+}
+
+func (l ListenerConfig) checkLimits(at string) []conf.Problem {
+	var problems []conf.Problem
+	num, size, span := ranges(&problems)
+	num(at+"connections", l.Connections, 0, many)
+	num(at+"connections-per-address", l.ConnectionsPerAddr, 0, many)
+	num(at+"connects-per-second", l.ConnectsPerSecond, 0, many)
+	if l.MaxPacket != 0 {
+		size(at+"max-packet", l.MaxPacket, leastPacket, mostPacket)
+	}
+	if l.ConnectTimeout != 0 {
+		span(at+"connect-timeout", l.ConnectTimeout, leastDeadline, 10*time.Minute)
+	}
+	if l.TLSTimeout != 0 {
+		span(at+"tls-timeout", l.TLSTimeout, leastDeadline, 10*time.Minute)
+	}
+	if l.TLSTimeout != 0 && l.Cert == "" {
+		problems = append(problems, conf.Problem{Key: at + "tls-timeout", Value: l.TLSTimeout.String(), Rule: "used only with cert and key", Hint: "connect-timeout holds for all listeners"})
+	}
+	return problems
+}
+
+// The ranges of limits that a listener may have for itself.
+const (
+	leastPacket   = 128
+	mostPacket    = 256 << 20
+	leastDeadline = 50 * time.Millisecond
+)
+
+func port0(bind string) bool {
+	_, port, _ := net.SplitHostPort(bind)
+	return port == "0"
+}
