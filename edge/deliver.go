@@ -70,12 +70,21 @@ func (b *Broker) retain(m *Message) {
 	}
 }
 
+// retainedPart is after how many bytes of retained messages they are written
+// out: the buffer they are in is of use again then.
+const retainedPart = maxKeptBuffer / 2
+
 // sendRetained sends the retained messages of a new subscription, and pauses
 // the client's own reader when they are too many for its buffer.
 func (b *Broker) sendRetained(bt *batch, c *conn, sub *subscription) {
 	nodes := b.trie.retainedFor(sub.filter)
+	written := bt.bytesOut
 	for _, n := range nodes {
 		for b.sendOneRetained(bt, c, sub, n, len(nodes)) == outdated {
+		}
+		if bt.bytesOut-written > retainedPart {
+			bt.flush()
+			written = bt.bytesOut
 		}
 		if len(bt.full) > 0 {
 			bt.flush()

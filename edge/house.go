@@ -164,7 +164,7 @@ func (b *Broker) publishDue(w *will, s *session) {
 
 // dropExpired drops retained messages past their expiry.
 func (b *Broker) dropExpired() {
-	for _, m := range b.trie.expired(nil) {
+	for _, m := range b.trie.expired() {
 		b.dropRetained(m)
 	}
 }

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -100,44 +101,76 @@ func (r *routes) keep(rt *route) {
 	r.targets += len(rt.targets)
 }
 
+// few is how many subscriptions a topic may match before they are sorted by
+// session with a map, in place of looking at each other.
+const few = 16
+
 // route works out where the messages of a topic go.
 func (t *trie) route(name string) *route {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	rt := &route{topic: name, gen: t.gen.Load()}
-	var found map[*session][]*subscription
+	var room [few]*subscription
+	found := room[:0]
 	t.match(name, func(n *node) {
-		for s, sub := range n.subs {
-			if found == nil {
-				found = make(map[*session][]*subscription, len(n.subs))
-			}
-			found[s] = append(found[s], sub)
+		for _, sub := range n.subs {
+			found = append(found, sub)
 		}
 		for _, g := range n.groups {
 			rt.shared = append(rt.shared, sharers{g.members, g.turn})
 		}
 	})
-	rt.targets = make([]target, 0, len(found))
-	for s, subs := range found {
-		rt.targets = append(rt.targets, newTarget(s, subs))
-	}
+	rt.targets = targetsOf(found)
 	rt.watched = t.watching(name)
 	return rt
+}
+
+// targetsOf makes one target for each session in found, which it shuffles.
+func targetsOf(found []*subscription) []target {
+	targets := make([]target, 0, len(found))
+	if len(found) > few {
+		bySession := make(map[*session][]*subscription, len(found))
+		for i, sub := range found {
+			if have := bySession[sub.s]; have != nil {
+				bySession[sub.s] = append(have, sub)
+			} else {
+				bySession[sub.s] = found[i : i+1 : i+1]
+			}
+		}
+		for s, subs := range bySession {
+			targets = append(targets, newTarget(s, subs))
+		}
+		return targets
+	}
+	for len(found) > 0 {
+		same := 1
+		for i := 1; i < len(found); i++ {
+			if found[i].s == found[0].s {
+				found[i], found[same] = found[same], found[i]
+				same++
+			}
+		}
+		targets = append(targets, newTarget(found[0].s, found[:same]))
+		found = found[same:]
+	}
+	return targets
 }
 
 // newTarget makes one delivery of overlapping subscriptions: with the highest
 // QoS and every identifier [MQTT-3.3.4-2, MQTT-3.3.4-4].
 func newTarget(s *session, subs []*subscription) target {
 	t := target{s: s, form: merge(subs)}
+	t.noLocal = slices.ContainsFunc(subs, func(sub *subscription) bool { return sub.noLocal })
+	if !t.noLocal || len(subs) == 1 {
+		return t
+	}
 	var mine []*subscription
 	for _, sub := range subs {
-		if sub.noLocal {
-			t.noLocal = true
-		} else {
+		if !sub.noLocal {
 			mine = append(mine, sub)
 		}
 	}
-	if t.noLocal && len(mine) > 0 {
+	if len(mine) > 0 {
 		own := merge(mine)
 		t.own = &own
 	}

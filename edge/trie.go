@@ -256,66 +256,86 @@ func (t *trie) replace(old, gone *Message) bool {
 }
 
 // retainedFor returns the nodes with a retained message that the filter
-// matches. A topic that begins with "$" needs a filter that does.
+// matches. A topic that begins with "$" needs a filter that does. What is
+// retained anew meanwhile may be missing.
 func (t *trie) retainedFor(filter string) []*node {
-	var found []*node
+	w := walk{t: t}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	t.root.collect(filter, true, &found)
-	return found
+	w.collect(&t.root, filter, true)
+	return w.found
 }
 
-func (n *node) collect(filter string, top bool, found *[]*node) {
+// walk goes through a large part of the trie, whose lock it holds for reading
+// and lets go of now and then: nobody waits for the whole of it. A node that is
+// taken out of the trie meanwhile keeps its own way down.
+type walk struct {
+	t     *trie
+	seen  int
+	found []*node
+}
+
+// walkPart is how many nodes are looked at under one lock.
+const walkPart = 256
+
+func (w *walk) look(n *node) bool {
+	if w.seen++; w.seen%walkPart == 0 {
+		w.t.mu.RUnlock()
+		w.t.mu.RLock()
+	}
+	return n.retained.Load() != nil
+}
+
+// collect finds what a filter matches below n.
+func (w *walk) collect(n *node, filter string, top bool) {
 	level, rest, more := strings.Cut(filter, "/")
 	switch level {
 	case "#":
-		n.collectAll(top, found)
+		w.all(n, top)
 	case "+":
 		for name, child := range n.children {
 			if !(top && strings.HasPrefix(name, "$")) && name != "+" && name != "#" {
-				child.collectRest(rest, more, found)
+				w.rest(child, rest, more)
 			}
 		}
 	default:
 		if child := n.children[level]; child != nil {
-			child.collectRest(rest, more, found)
+			w.rest(child, rest, more)
 		}
 	}
 }
 
-func (n *node) collectRest(rest string, more bool, found *[]*node) {
+func (w *walk) rest(n *node, rest string, more bool) {
+	has := w.look(n)
 	if more {
-		n.collect(rest, false, found)
-	} else if n.retained.Load() != nil {
-		*found = append(*found, n)
+		w.collect(n, rest, false)
+	} else if has {
+		w.found = append(w.found, n)
 	}
 }
 
-// collectAll collects n and all below.
-func (n *node) collectAll(top bool, found *[]*node) {
-	if n.retained.Load() != nil {
-		*found = append(*found, n)
+// all collects n and all below.
+func (w *walk) all(n *node, top bool) {
+	if w.look(n) {
+		w.found = append(w.found, n)
 	}
 	for name, child := range n.children {
 		if !(top && strings.HasPrefix(name, "$")) {
-			child.collectAll(false, found)
+			w.all(child, false)
 		}
 	}
 }
 
-// expired appends the retained messages that are past their expiry.
-func (t *trie) expired(found []*Message) []*Message {
+// expired returns the retained messages that are past their expiry.
+func (t *trie) expired() (found []*Message) {
+	w := walk{t: t}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.root.expired(found)
-}
-
-func (n *node) expired(found []*Message) []*Message {
-	if m := n.retained.Load(); m != nil && m.Expiry > 0 && left(m) == 0 {
-		found = append(found, m)
-	}
-	for _, child := range n.children {
-		found = child.expired(found)
+	w.all(&t.root, false)
+	for _, n := range w.found {
+		if m := n.retained.Load(); m != nil && m.Expiry > 0 && left(m) == 0 {
+			found = append(found, m)
+		}
 	}
 	return found
 }
