@@ -118,11 +118,7 @@ type peer struct {
 
 func dial(t testing.TB, b *Broker) *peer {
 	t.Helper()
-	nc, err := net.Dial("tcp", b.Addrs()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newPeer(t, nc)
+	return newPeer(t, dialRaw(t, b, 0))
 }
 
 func newPeer(t testing.TB, nc net.Conn) *peer {
@@ -450,7 +446,8 @@ func (p *peer) bye() {
 // dialRaw connects to listener i.
 func dialRaw(t testing.TB, b *Broker, i int) net.Conn {
 	t.Helper()
-	nc, err := net.Dial("tcp", b.Addrs()[i].String())
+	at := b.Addrs()[i]
+	nc, err := net.Dial(at.Network(), at.String())
 	if err != nil {
 		t.Fatal(err)
 	}

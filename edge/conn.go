@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,7 +14,8 @@ import (
 type conn struct {
 	b      *Broker
 	nc     net.Conn
-	raw    syscall.RawConn // nil: bytes must go through nc, because TLS is in between
+	sock   net.Conn        // what nc goes through: itself, unless TLS is in between
+	raw    syscall.RawConn // of sock; nil: bytes must go through nc
 	listen *listener
 	terms  *terms        // of the listener when the connection came
 	host   string        // where the client is, for logs: an address without its port
@@ -66,9 +68,11 @@ type conn struct {
 }
 
 func newConn(b *Broker, nc net.Conn, l *listener, t *terms) *conn {
-	c := &conn{b: b, nc: nc, listen: l, terms: t, gone: make(chan struct{}), done: make(chan struct{}), room: make(chan struct{}, 1)}
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
+	c := &conn{b: b, nc: nc, sock: nc, listen: l, terms: t, gone: make(chan struct{}), done: make(chan struct{}), room: make(chan struct{}, 1)}
+	if secure, ok := nc.(*tls.Conn); ok {
+		c.sock = secure.NetConn()
+	} else if plain, ok := nc.(syscall.Conn); ok {
+		if raw, err := plain.SyscallConn(); err == nil {
 			c.raw = raw
 		}
 	}

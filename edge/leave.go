@@ -1,10 +1,8 @@
 package edge
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"runtime/debug"
 	"time"
@@ -21,11 +19,7 @@ const linger = 100 * time.Millisecond
 // gets a moment to finish with it.
 func (c *conn) takeOver() {
 	c.taken.Store(true)
-	nc := c.nc
-	if secure, ok := nc.(*tls.Conn); ok {
-		nc = secure.NetConn()
-	}
-	if tcp, ok := nc.(*net.TCPConn); ok && tcp.CloseRead() == nil {
+	if half, ok := c.sock.(interface{ CloseRead() error }); ok && half.CloseRead() == nil {
 		moment := time.NewTimer(linger)
 		defer moment.Stop()
 		select {
@@ -93,14 +87,7 @@ func (c *conn) leave(err error) {
 // still has something to be read would take that away.
 func (c *conn) shutdown() {
 	c.nc.SetDeadline(time.Now().Add(linger))
-	var err error
-	switch nc := c.nc.(type) {
-	case *net.TCPConn:
-		err = nc.CloseWrite()
-	case *tls.Conn:
-		err = nc.CloseWrite()
-	}
-	if err == nil {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		var waste [512]byte
 		for range 2048 {
 			if _, err := c.nc.Read(waste[:]); err != nil {
@@ -112,13 +99,7 @@ func (c *conn) shutdown() {
 
 // hangUp closes the socket at once. TLS would say goodbye first, and wait for
 // it, if it were asked.
-func (c *conn) hangUp() {
-	if secure, ok := c.nc.(*tls.Conn); ok {
-		secure.NetConn().Close()
-		return
-	}
-	c.nc.Close()
-}
+func (c *conn) hangUp() { c.sock.Close() }
 
 // finish ends the connection's goroutine: the session lets go of it, the will
 // is seen to, and whoever waits to take the client id over goes on.

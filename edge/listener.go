@@ -66,6 +66,14 @@ func (l *listener) cfg() *ListenerConfig { return &l.terms.Load().cfg }
 
 func (l *listener) bind() error {
 	to := l.cfg().Bind
+	if path, ok := socketPath(to); ok {
+		ln, err := listenUnix(path, l.cfg())
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", to, err)
+		}
+		l.ln = ln
+		return nil
+	}
 	ln, err := net.Listen("tcp", to)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -124,7 +132,7 @@ func (b *Broker) accept(ctx context.Context, l *listener) {
 // admit starts the goroutine of a connection, unless a limit is reached.
 func (b *Broker) admit(ctx context.Context, l *listener, nc net.Conn) {
 	t := l.terms.Load()
-	at := nc.RemoteAddr()
+	at := remote(nc)
 	if t.tls != nil {
 		nc = tls.Server(nc, t.tls)
 	}

@@ -10,8 +10,14 @@ import (
 
 // ListenerConfig is one address where devices connect.
 type ListenerConfig struct {
-	// Bind is host:port, or :port for every address.
+	// Bind is host:port, :port for every address, or unix: and the absolute path
+	// of a socket.
 	Bind string `toml:"bind"`
+
+	// Mode and Owner are those of a unix socket: "0660" when empty, and "user",
+	// "user:group" or ":group", the process's own when empty.
+	Mode  string `toml:"mode"`
+	Owner string `toml:"owner"`
 
 	// Anonymous lets clients in that present neither a password nor a
 	// certificate.
@@ -46,9 +52,11 @@ type ListenerConfig struct {
 func (l ListenerConfig) check(at string) []conf.Problem {
 	var problems []conf.Problem
 	_, port, err := net.SplitHostPort(l.Bind)
-	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
-		problems = append(problems, conf.Problem{Key: at + "bind", Value: strconv.Quote(l.Bind), Rule: "host:port, or :port for every address", Hint: `for example ":1883"`})
+	_, socket := socketPath(l.Bind)
+	if n, e := strconv.Atoi(port); !socket && (err != nil || e != nil || n < 0 || n > 65535) {
+		problems = append(problems, conf.Problem{Key: at + "bind", Value: strconv.Quote(l.Bind), Rule: "host:port, :port for every address, or unix:/path", Hint: `for example ":1883"`})
 	}
+	problems = append(problems, l.checkSocket(at)...)
 	if (l.Cert == "") != (l.Key == "") {
 		problems = append(problems, conf.Problem{Key: at + "cert", Value: strconv.Quote(l.Cert), Rule: "given together with key", Hint: "TLS needs both"})
 	}

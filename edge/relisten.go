@@ -78,5 +78,7 @@ func (b *Broker) match(want []ListenerConfig) []*listener {
 	return found
 }
 
-func sameConfig(a, b *ListenerConfig) bool  { return *a == *b }
-func sameAddress(a, b *ListenerConfig) bool { return a.Bind == b.Bind }
+func sameConfig(a, b *ListenerConfig) bool { return *a == *b }
+func sameAddress(a, b *ListenerConfig) bool {
+	return a.Bind == b.Bind && a.Mode == b.Mode && a.Owner == b.Owner
+}

@@ -78,7 +78,7 @@ func TestProvisionBadConfiguration(t *testing.T) {
 	_, printed := provisioned(t, map[string]string{"Tidegate.toml": "[gateway]\r\nlog-levle = \"info\"\r\n[[edge.listener]]\r\nbind = \"1883\"\r\n"})
 	for _, want := range []string{
 		`Tidegate.toml:2: gateway.log-levle = "info": must be a key that exists; did you mean log-level?`,
-		`Tidegate.toml:4: edge.listener[0].bind = "1883": must be host:port, or :port for every address; for example ":1883"`,
+		`Tidegate.toml:4: edge.listener[0].bind = "1883": must be host:port, :port for every address, or unix:/path; for example ":1883"`,
 		"The standard configuration is in use.",
 	} {
 		if !strings.Contains(printed, want) {
