@@ -63,16 +63,16 @@ func (s System) Watch(ctx context.Context, p Patience, log *slog.Logger) error {
 	if state.Of(booted).Good {
 		return s.settle(booted, state, log)
 	}
-	if err := s.change(func(r *Record) {
+	// A record that cannot be kept, on a data partition that is full or damaged,
+	// must not leave the machine on trial for ever.
+	r, unkept := s.Read()
+	unkept = errors.Join(unkept, s.change(func(r *Record) {
 		if r.Update.Into == booted && !r.Update.Phase.over() {
 			r.Update.Phase, r.Update.At = Trial, time.Now().UTC()
 		}
-	}); err != nil {
-		return err
-	}
-	r, err := s.Read()
-	if err != nil {
-		return err
+	}))
+	if unkept != nil {
+		log.Error("the record of the update cannot be kept", "err", unkept)
 	}
 	log.Info("on trial", "slot", booted, "version", s.Version, "left", state.Of(booted).Left, "healthy", p.Healthy, "deadline", p.Deadline)
 	why := s.await(ctx, probation{need: p.Healthy, required: r.Update.Uplinks}, p.Deadline)

@@ -138,6 +138,29 @@ func onTrial(t *testing.T) *gateway {
 	return g
 }
 
+// A data partition on which nothing can be noted keeps no software on trial:
+// what is healthy is confirmed, what is not goes.
+func TestWatchWithoutRecord(t *testing.T) {
+	for name, healthy := range map[string]bool{"healthy": true, "ill": false} {
+		g := newGateway(t, "v1.1.0")
+		g.set(slots.State{First: "B", A: slots.Mark{Left: 3, Good: true}, B: slots.Mark{Left: 2}})
+		g.start()
+		text := well
+		if !healthy {
+			text = strings.Replace(well, `"Loaded":true`, `"Loaded":false`, 1)
+		}
+		g.serve(func() string { return text })
+		g.State = filepath.Join(g.CommandLine, "in a file")
+		err := g.Watch(t.Context(), Patience{Healthy: 50 * time.Millisecond, Deadline: 2 * time.Second}, slog.New(slog.DiscardHandler))
+		if err == nil {
+			t.Errorf("%s: got no error, want one about the record", name)
+		}
+		if got := g.state().B.Good; got != healthy || g.rebooted() == healthy {
+			t.Errorf("%s: got good %v, rebooted %v", name, got, g.rebooted())
+		}
+	}
+}
+
 var quick = Patience{Healthy: 100 * time.Millisecond, Deadline: 30 * time.Second}
 
 func TestWatchConfirms(t *testing.T) {

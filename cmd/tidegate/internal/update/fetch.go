@@ -198,6 +198,9 @@ func (d *download) ask(ctx context.Context, have int64) (body io.ReadCloser, tot
 		if _, err := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes */%d", &total); err == nil && total == have {
 			return http.NoBody, total, have, nil // it is all here
 		}
+		if have == 0 {
+			return nil, 0, 0, hopeless{fmt.Errorf("the server says %s to a request for all", res.Status)}
+		}
 		return d.ask(ctx, 0)
 	default:
 		res.Body.Close()

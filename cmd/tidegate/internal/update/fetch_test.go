@@ -129,6 +129,10 @@ func TestDownloadRefused(t *testing.T) {
 		w.Header().Set("Content-Length", "99999999999")
 	}))
 	defer huge.Close()
+	never := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+	}))
+	defer never.Close()
 	for _, c := range []struct {
 		name, url, sum, want string
 		free                 uint64
@@ -138,6 +142,7 @@ func TestDownloadRefused(t *testing.T) {
 		{"not found", strings.Replace(url, "bundle", "other", 1) + "\x7f", "", "invalid", 1 << 40},
 		{"no length", endless.URL, "", "a bundle has a size that the server says", 1 << 40},
 		{"too large", huge.URL, "", "at most", 1 << 40},
+		{"no range is right", never.URL, "", "to a request for all", 1 << 40},
 	} {
 		g := newGateway(t, "v1.0.0")
 		d := g.download(c.url, c.sum)
