@@ -87,6 +87,9 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 	if err != nil {
 		return err
 	}
+	c.b.stats.connects.Add(1)
+	c.b.stats.packetsIn.Add(1)
+	c.b.stats.bytesIn.Add(int64(1 + varintSize(len(body)) + len(body)))
 	pk, w, err := decodeConnect(bytes.Clone(body))
 	c.v5 = pk.ProtocolVersion >= 5
 	if err == nil {

@@ -18,7 +18,9 @@ type batch struct {
 	fresh *node  // the message must still be the one retained here; nil: any
 	forms [2 * 3 * 2]encoding
 
-	received, sent, bytesOut int64 // for Stats, added up in settle
+	// For Stats, added up in settle.
+	received, sent, bytesOut, payloadOut int64
+	packetsIn, bytesIn, payloadIn        int64
 }
 
 // encoding is a PUBLISH ready to be copied, with packet id 0.
@@ -184,6 +186,7 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 	}
 	bt.sent++
 	bt.bytesOut += int64(len(c.buf.b) - was)
+	bt.payloadOut += int64(len(m.Payload))
 	first, over := c.end(was)
 	bt.mark(c, first)
 	if over {

@@ -27,6 +27,9 @@ type Options struct {
 	// Log may be nil.
 	Log *slog.Logger
 
+	// Version is what $SYS/broker/version says.
+	Version string
+
 	// Budget is what edge.db may cost the card; nil for none.
 	Budget *wear.Budget
 

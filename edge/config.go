@@ -25,6 +25,10 @@ type Config struct {
 	// with 1000; twice that at 30s.
 	SyncInterval conf.Duration `toml:"sync-interval"`
 
+	// SysInterval is the time in which every topic below $SYS is told anew, if it
+	// has changed; 0: there are none.
+	SysInterval conf.Duration `toml:"sys-interval"`
+
 	Limits  LimitsConfig  `toml:"limits"`
 	Session SessionConfig `toml:"session"`
 }
@@ -99,6 +103,7 @@ func DefaultConfig() Config {
 		Listeners:    []ListenerConfig{{Bind: ":1883"}},
 		Access:       AccessConfig{FailuresPerMinute: 30},
 		SyncInterval: conf.Duration(time.Minute),
+		SysInterval:  conf.Duration(10 * time.Second),
 		Limits: LimitsConfig{
 			Connections:        4000,
 			ConnectionsPerAddr: 2000,
@@ -178,6 +183,9 @@ func (c Config) checkNumbers() []conf.Problem {
 	var problems []conf.Problem
 	num, size, span := ranges(&problems)
 	span("sync-interval", c.SyncInterval, 10*time.Millisecond, 24*time.Hour)
+	if c.SysInterval != 0 {
+		span("sys-interval", c.SysInterval, time.Second, 24*time.Hour)
+	}
 	l := c.Limits
 	num("limits.connections", l.Connections, 1, many)
 	num("limits.connections-per-address", l.ConnectionsPerAddr, 1, many)

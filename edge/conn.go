@@ -46,6 +46,8 @@ type conn struct {
 	out     int           // bytes a writer has taken and not yet written
 	writing bool          // somebody writes, and looks again before leaving
 	closed  bool          //
+	said    int64         // packets other than PUBLISH, not in Stats yet
+	bytes   int64         // of them
 	starved bool          // the session has more that did not fit
 	stalled bool          // a publisher waited in vain; until the next progress nobody waits
 	drained chan struct{} // closed when below the low-water mark; nil: nobody waits
@@ -135,6 +137,8 @@ func (c *conn) send(p []byte) (first bool) {
 	}
 	was := len(c.buf.b)
 	c.buf.b = append(c.buf.b, p...)
+	c.said++
+	c.bytes += int64(len(p))
 	first, _ = c.end(was)
 	return first
 }
@@ -146,8 +150,26 @@ func (c *conn) ack(kind byte, id uint16, reason byte) (first bool) {
 	}
 	was := len(c.buf.b)
 	c.buf.b = appendAck(c.buf.b, kind, id, reason, c.v5)
+	c.said++
+	c.bytes += int64(len(c.buf.b) - was)
 	first, _ = c.end(was)
 	return first
+}
+
+// tellSaid puts what c has said into Stats.
+func (c *conn) tellSaid() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addSaid()
+}
+
+// addSaid is tellSaid; mu is held.
+func (c *conn) addSaid() {
+	if c.said > 0 {
+		c.b.stats.said.Add(c.said)
+		c.b.stats.saidBytes.Add(c.bytes)
+		c.said, c.bytes = 0, 0
+	}
 }
 
 // progress notes that the client takes something. mu is held.
@@ -173,6 +195,7 @@ func (c *conn) close() {
 		return
 	}
 	c.closed = true
+	c.addSaid()
 	if c.buf != nil {
 		c.buf.release()
 		c.buf = nil

@@ -55,9 +55,13 @@ func (b *Broker) retention(topic string) *sync.Mutex {
 	return &b.retaining[maphash.String(b.seed, topic)%uint64(len(b.retaining))]
 }
 
-// retain keeps m for later subscribers, in memory and on disk. The topic's
-// retention is held.
+// retain keeps m for later subscribers, in memory and on disk; what is the
+// broker's own in memory only. The topic's retention is held.
 func (b *Broker) retain(m *Message) {
+	if !publishable(m.Topic) {
+		b.trie.retainOwn(m)
+		return
+	}
 	limits := &b.config().Limits
 	if !b.trie.retain(m, limits.Retained, int64(limits.RetainedBytes)) {
 		b.stats.droppedRetained.Add(1)

@@ -113,6 +113,8 @@ const houseEvery = 500 * time.Millisecond
 // when their time has come, and tells of queues that were full. All times are
 // monotonic.
 func (b *Broker) keepHouse(ctx context.Context) {
+	var sys sysTree
+	b.tellSys(&sys, time.Now(), b.config().SysInterval.Std())
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
 	for turn := 1; ; turn++ {
@@ -122,6 +124,7 @@ func (b *Broker) keepHouse(ctx context.Context) {
 		case now := <-tick.C:
 			b.visitAbsent(now)
 			b.releaseOverdue(now)
+			b.tellSys(&sys, now, b.config().SysInterval.Std())
 			if s := b.flooded.Swap(nil); s != nil {
 				b.notice("queue full, the newest messages are dropped", s.id)
 			}

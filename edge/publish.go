@@ -50,7 +50,10 @@ func (b *Broker) inside(m *Message, w *waiter, up *Ticket) (forwarded bool) {
 		return false
 	}
 	bt := newBatch(b)
-	bt.received++
+	if publishable(m.Topic) {
+		bt.received++
+		b.stats.inside.Add(1)
+	}
 	_, forwarded = b.accepted(bt, m, []byte(m.Topic), rt, nil, w, up)
 	if len(bt.full) == 0 {
 		b.collect(bt)
@@ -117,6 +120,7 @@ func (c *conn) publish(first byte, body []byte) error {
 	}
 	bt := c.batch()
 	bt.received++
+	bt.payloadIn += int64(len(in.payload))
 	if !c.mayPublish(rt) {
 		c.b.stats.denied.Add(1)
 		c.b.notice("publish denied by the permissions", c.sess.id, "user", c.grant.Load().user, "topic", rt.topic)

@@ -17,6 +17,9 @@ func (c *conn) loop() error {
 		c.breathe()
 		first, body, own, err := c.in.next(limit)
 		if err == nil {
+			bt := c.batch()
+			bt.packetsIn++
+			bt.bytesIn += int64(1 + varintSize(len(body)) + len(body))
 			err = c.packet(first, body, own)
 		}
 		if errors.Is(err, errGoodbye) {

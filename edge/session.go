@@ -199,6 +199,7 @@ func (s *session) refill(c *conn) {
 		s.pump(&bt, c)
 	}
 	s.mu.Unlock()
+	s.b.stats.add(&bt)
 }
 
 // acked takes a PUBACK, PUBREC or PUBCOMP from the client.

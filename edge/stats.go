@@ -9,13 +9,16 @@ type Stats struct {
 	Connections   int // all connections, also those before CONNECT
 	Sessions      int // also of clients that are away
 	Subscriptions int
+	Shared        int // subscriptions, of them
 	Retained      int
 	RetainedBytes int64
-	QueuedBytes   int64 // waiting in sessions
+	Queued        int   // messages waiting in sessions
+	QueuedBytes   int64 // and their bytes
 
 	// Since the start.
 	ConnectionsTotal   int64
 	ConnectionsRefused int64 // by a limit
+	Connects           int64 // CONNECT packets
 	AcceptErrors       int64
 	LoginsFailed       int64
 	Malformed          int64 // connections ended for breaking the protocol
@@ -25,6 +28,13 @@ type Stats struct {
 	Received           int64 // messages accepted from clients and from the gateway
 	Sent               int64 // messages sent to clients
 	SentBytes          int64
+	PacketsReceived    int64 // of all kinds, from clients
+	PacketsSent        int64
+	BytesReceived      int64 // of these packets
+	BytesSent          int64
+	PublishReceived    int64 // PUBLISH packets
+	PayloadReceived    int64 // their payloads' bytes
+	PayloadSent        int64
 	Pauses             int64 // times a publisher waited for a slow subscriber
 	Denied             int64 // by permissions
 	Refused            int64 // by the uplink
@@ -55,6 +65,8 @@ type counters struct {
 	connections, refusedConnections, acceptErrors, loginsFailed, malformed, timeouts, cut, panics atomic.Int64
 	received, sent, sentBytes, pauses, denied, refused, wills, expiredSessions, overdue           atomic.Int64
 
+	connects, packetsIn, bytesIn, payloadIn, payloadOut, said, saidBytes, inside atomic.Int64
+
 	droppedQueue, droppedSlow, droppedExpired, droppedTooLarge, droppedRetained, droppedInvalid, droppedSessions, droppedWatched atomic.Int64
 }
 
@@ -62,12 +74,19 @@ type counters struct {
 func (n *counters) add(bt *batch) {
 	if bt.received > 0 {
 		n.received.Add(bt.received)
+		n.payloadIn.Add(bt.payloadIn)
 	}
 	if bt.sent > 0 {
 		n.sent.Add(bt.sent)
 		n.sentBytes.Add(bt.bytesOut)
+		n.payloadOut.Add(bt.payloadOut)
 	}
-	bt.received, bt.sent, bt.bytesOut = 0, 0, 0
+	if bt.packetsIn > 0 {
+		n.packetsIn.Add(bt.packetsIn)
+		n.bytesIn.Add(bt.bytesIn)
+	}
+	bt.received, bt.sent, bt.bytesOut, bt.payloadOut = 0, 0, 0, 0
+	bt.packetsIn, bt.bytesIn, bt.payloadIn = 0, 0, 0
 }
 
 // Stats returns the numbers of now.
@@ -77,6 +96,7 @@ func (b *Broker) Stats() Stats {
 		QueuedBytes:        b.queuedBytes.Load(),
 		ConnectionsTotal:   n.connections.Load(),
 		ConnectionsRefused: n.refusedConnections.Load(),
+		Connects:           n.connects.Load(),
 		AcceptErrors:       n.acceptErrors.Load(),
 		LoginsFailed:       n.loginsFailed.Load(),
 		Malformed:          n.malformed.Load(),
@@ -86,6 +106,11 @@ func (b *Broker) Stats() Stats {
 		Received:           n.received.Load(),
 		Sent:               n.sent.Load(),
 		SentBytes:          n.sentBytes.Load(),
+		PacketsReceived:    n.packetsIn.Load(),
+		BytesReceived:      n.bytesIn.Load(),
+		PublishReceived:    n.received.Load() - n.inside.Load(),
+		PayloadReceived:    n.payloadIn.Load(),
+		PayloadSent:        n.payloadOut.Load(),
 		Pauses:             n.pauses.Load(),
 		Denied:             n.denied.Load(),
 		Refused:            n.refused.Load(),
@@ -107,15 +132,20 @@ func (b *Broker) Stats() Stats {
 	}
 	b.mu.Lock()
 	s.Connections = len(b.conns)
+	for c := range b.conns {
+		c.tellSaid()
+	}
 	for _, st := range b.seats {
 		if st.sess != nil {
 			s.Sessions++
+			s.Queued += int(st.sess.queued.Load())
 		}
 	}
 	s.Connected = s.Sessions - len(b.absent)
 	b.mu.Unlock()
+	s.PacketsSent, s.BytesSent = s.Sent+n.said.Load(), s.SentBytes+n.saidBytes.Load()
 	b.trie.mu.RLock()
-	s.Subscriptions, s.Retained, s.RetainedBytes = b.trie.subscriptions, b.trie.retained, b.trie.retainedBytes
+	s.Subscriptions, s.Shared, s.Retained, s.RetainedBytes = b.trie.subscriptions, b.trie.shared, b.trie.retained, b.trie.retainedBytes
 	b.trie.mu.RUnlock()
 	return s
 }

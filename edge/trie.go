@@ -33,6 +33,7 @@ type trie struct {
 	watchers []*watcher // replaced, never changed
 
 	subscriptions int
+	shared        int // of them
 	retained      int
 	retainedBytes int64
 }
@@ -79,6 +80,7 @@ func (t *trie) subscribe(sub *subscription) {
 		n.subs[sub.s] = sub
 	} else if n.join(share, sub) {
 		t.subscriptions++
+		t.shared++
 	}
 	t.gen.Add(1)
 }
@@ -94,6 +96,7 @@ func (t *trie) unsubscribe(s *session, whole string) {
 	}
 	if share != "" && n.leave(share, s) {
 		t.subscriptions--
+		t.shared--
 	} else if share == "" && n.subs[s] != nil {
 		delete(n.subs, s)
 		t.subscriptions--
@@ -243,6 +246,18 @@ func (t *trie) retain(m *Message, most int, mostBytes int64) bool {
 	}
 	t.retained, t.retainedBytes = count, bytes
 	return kept || len(m.Payload) == 0
+}
+
+// retainOwn is retain for the broker's own topics, which nothing counts.
+func (t *trie) retainOwn(m *Message) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.root.grow(m.Topic); len(m.Payload) > 0 {
+		n.retained.Store(m)
+	} else {
+		n.retained.Store(nil)
+		n.prune()
+	}
 }
 
 // replace takes old away if it is still the one retained. No retain may come in
