@@ -97,7 +97,7 @@ type run struct {
 func Run(opt Options) (*Outcome, error) {
 	r := &run{opt: opt, disk: &disk{before: opt.before, loose: opt.loose}, out: &Outcome{Version: opt.Version, Forgets: opt.Forgets}}
 	for _, act := range []func(){
-		r.prepare, r.recover, r.reset, r.restore, r.identity, r.host, r.users, r.certificate, r.configure, r.wifi, r.ssh, r.discovery,
+		r.prepare, r.recover, r.reset, r.restore, r.identity, r.host, r.users, r.certificate, r.configure, r.wifi, r.ssh, r.discovery, r.firewall,
 	} {
 		act()
 	}
@@ -227,6 +227,27 @@ func (r *run) discovery() {
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("tidegate-%d.dnssd", i)), []byte(text), 0o644); err != nil {
 			r.fail(Finding{What: "the broker could not be announced: " + plain(err)})
 		}
+	}
+}
+
+// portsFile is included by nftables.conf.
+const portsFile = "run/tidegate-ports.nft"
+
+// firewall opens the ports of the configuration. Without the file the image opens
+// those of the standard one.
+func (r *run) firewall() {
+	var ports []string
+	for _, l := range r.out.Listener {
+		if n, err := strconv.ParseUint(l.Port, 10, 16); err == nil && n > 0 && !slices.Contains(ports, l.Port) {
+			ports = append(ports, l.Port)
+		}
+	}
+	if len(ports) == 0 {
+		return
+	}
+	text := "add element inet tidegate tcp_in { " + strings.Join(ports, ", ") + " }\n"
+	if err := os.WriteFile(filepath.Join(r.opt.Root, portsFile), []byte(text), 0o644); err != nil {
+		r.fail(Finding{What: "the firewall was not opened for this configuration: " + plain(err), Do: "start the gateway again", Code: codeOther})
 	}
 }
 
