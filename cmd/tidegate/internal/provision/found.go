@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,10 @@ func (f Finding) String() string {
 	b.WriteString(f.What)
 	return b.String()
 }
+
+// fragment is a file that fsck.fat makes of clusters that belong to none: of a file
+// whose name was lost, which may have been a secret.
+var fragment = regexp.MustCompile(`(?i)^fsck[0-9]{4}\.rec$`)
 
 // entry is one file of the boot partition.
 type entry struct {

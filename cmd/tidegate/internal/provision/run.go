@@ -149,10 +149,28 @@ func (r *run) recover() {
 	if json.Unmarshal([]byte(r.readData(stateFile)), &r.state) != nil || r.state.Version != 1 {
 		r.state = state{Version: 1}
 	}
-	if err := errors.Join(append(errs, r.finishCommit())...); err != nil {
+	errs = append(errs, r.finishCommit(), r.fragments())
+	if err := errors.Join(errs...); err != nil {
 		r.fail(Finding{What: "what an earlier start could not end: " + err.Error(), Do: "start again; if it stays, replace the card", Code: codeData})
 	}
 	r.look()
+}
+
+// fragments erases what the check of the boot partition found of lost files.
+func (r *run) fragments() error {
+	var errs []error
+	n := 0
+	for _, e := range r.boot.all {
+		if !e.isDir && fragment.MatchString(e.name) {
+			errs = append(errs, r.disk.erase(r.boot.path(e)))
+			n++
+		}
+	}
+	if n > 0 {
+		r.fail(Finding{File: "boot partition", What: "was damaged and has been repaired; parts of a file without a name were deleted",
+			Do: "if a file is missing here, copy it again, and let the computer eject the card before it is taken out"})
+	}
+	return errors.Join(errs...)
 }
 
 func (r *run) saveState() error {
