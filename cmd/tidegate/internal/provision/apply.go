@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // standard is the configuration of a gateway that nobody has configured. The
@@ -133,8 +135,8 @@ func (r *run) take(e entry, name string) {
 // configure brings tidegate.toml and the files that it names into use, as far as
 // they are good.
 func (r *run) configure() {
-	current := []byte(r.readData("config/" + tomlFile))
-	candidate, name, digest := r.candidate(len(current) > 0)
+	current := r.current()
+	candidate, name, digest := r.candidate(current)
 	wanted := map[string]bool{}
 	r.wanted = wanted
 	for _, text := range [][]byte{candidate, current} {
@@ -152,6 +154,18 @@ func (r *run) configure() {
 		return
 	}
 	r.try(attempts(candidate, current, waiting), name, digest)
+}
+
+// current is the configuration in use. One that is no text was damaged on the card:
+// it is as good as none, and what lies on the boot partition is tried again.
+func (r *run) current() []byte {
+	text := []byte(r.readData("config/" + tomlFile))
+	if bytes.IndexByte(text, 0) < 0 && utf8.Valid(text) {
+		return text
+	}
+	r.fail(Finding{File: tomlFile + " in the gateway", What: "was damaged on the card", Do: "look whether the configuration in use is yours; make a backup, and replace the card soon", Code: codeData})
+	r.state.Digest = ""
+	return nil
 }
 
 // attempt is one configuration that may come into use.
@@ -207,7 +221,7 @@ func (r *run) try(all []attempt, name, digest string) {
 		return
 	}
 	// Nothing that is there is good: better the gateway of the box than none.
-	if r.readData("config/"+tomlFile) == "" {
+	if len(r.current()) == 0 {
 		r.commit(attempt{text: standard, fresh: true}, Config{}, tomlFile, "")
 		r.done("The standard configuration is in use.")
 		c, _ := r.opt.Check(standard, r.place(nil))
@@ -225,7 +239,8 @@ func (r *run) using(current []byte) {
 
 // candidate returns the user's tidegate.toml when it is to be tried; nil when
 // there is none, or when it is the one that is in use.
-func (r *run) candidate(configured bool) (text []byte, name, digest string) {
+func (r *run) candidate(current []byte) (text []byte, name, digest string) {
+	configured := len(current) > 0
 	plain, e, ok := r.text(tomlFile, codeConfig)
 	if !ok && configured {
 		return nil, tomlFile, ""
@@ -235,7 +250,7 @@ func (r *run) candidate(configured bool) (text []byte, name, digest string) {
 	}
 	text, digest = []byte(plain), digestOf(plain)
 	untouched := r.state.Digest == "" && plain == string(standard) // beside a configuration from a backup
-	if configured && (digest == r.state.Digest || untouched) {
+	if configured && (untouched || digest == r.state.Digest && !r.bad(current)) {
 		return nil, e.name, digest
 	}
 	if fixed := straighten(plain); fixed != plain {
@@ -247,6 +262,13 @@ func (r *run) candidate(configured bool) (text []byte, name, digest string) {
 		}
 	}
 	return text, e.name, digest
+}
+
+// bad says whether a configuration could not be used as it is. One that was, and
+// is no more, may have lost its end on the card.
+func (r *run) bad(text []byte) bool {
+	_, found := r.check(attempt{text: text}, "")
+	return len(found) > 0
 }
 
 func digestOf(text string) string {

@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
+
+// machineID is what machine-id(5) takes; the initrd looks for the same.
+var machineID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // identity makes what this gateway is known by, once: its id, the machine's, and
 // the authority of its certificates. Each file is made only when it is missing,
@@ -24,7 +28,7 @@ func (r *run) identity() {
 		r.done("Made the identity of this gateway: %s.", id)
 	}
 	r.out.ID, r.out.Host = id, id
-	if machine := strings.TrimSpace(r.readData("identity/machine-id")); len(machine) != 32 {
+	if machine := strings.TrimSpace(r.readData("identity/machine-id")); !machineID.MatchString(machine) {
 		b := make([]byte, 16)
 		rand.Read(b)
 		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // a version 4 UUID, as machine-id(5) wants

@@ -35,7 +35,7 @@ func (r *run) ssh() {
 
 func (r *run) allow(kept, keys string) error {
 	host := r.data("identity/ssh_host_ed25519_key")
-	if len(readFile(host)) == 0 {
+	if hostFingerprint(readFile(host)) == "" { // none, or damaged: sshd would not start
 		key, err := newHostKey()
 		if err == nil {
 			err = r.disk.write(host, key, r.root())
