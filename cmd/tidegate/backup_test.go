@@ -155,3 +155,24 @@ func TestAFactoryResetForgetsAnInterruptedRestore(t *testing.T) {
 		t.Errorf("the identity is as before: %q; %s", got, out)
 	}
 }
+
+// A backup that was restored and could not be removed is not restored again.
+func TestABackupIsRestoredOnce(t *testing.T) {
+	old, _ := provisioned(t, map[string]string{"hostname.txt": "barn\n"})
+	boot, data := t.TempDir(), t.TempDir()
+	printed(t, "", "backup", "-data", old+"/data", "-config", old+"/data/config/tidegate.toml", boot+"/tidegate-backup.tgz")
+	first, err := restoreOnBoot(boot, data, "")
+	if err != nil || first.What == "" || first.Digest == "" || len(first.Files) != 1 {
+		t.Fatalf("got %+v, %v", first, err)
+	}
+	if err := os.RemoveAll(data + "/identity"); err != nil {
+		t.Fatal(err)
+	}
+	again, err := restoreOnBoot(boot, data, first.Digest)
+	if err != nil || again.What != "" || again.Digest != first.Digest || len(again.Files) != 1 {
+		t.Errorf("got %+v, %v, want only the file", again, err)
+	}
+	if _, err := os.Stat(data + "/identity"); err == nil {
+		t.Error("it was restored again")
+	}
+}

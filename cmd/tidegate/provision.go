@@ -42,7 +42,7 @@ func provisionCommand(env environment, args []string) int {
 		opt.LineHeld, opt.Announced = hw.LineHeld, announcedName
 		opt.Forgets = forgets(*data)
 	}
-	opt.Restore = func() (string, []string, error) { return restoreOnBoot(*boot, *data) }
+	opt.Restore = func(before string) (provision.Restored, error) { return restoreOnBoot(*boot, *data, before) }
 	if *late {
 		out, net, err := provision.Report(opt)
 		if err != nil {
@@ -73,20 +73,31 @@ func provisionCommand(env environment, args []string) int {
 	return exitOK
 }
 
-// restoreOnBoot puts a backup in place that lies on the boot partition.
-func restoreOnBoot(boot, data string) (what string, files []string, err error) {
+// restoreOnBoot puts a backup in place that lies on the boot partition, unless it
+// is the one whose digest is before.
+func restoreOnBoot(boot, data, before string) (provision.Restored, error) {
+	var r provision.Restored
 	b, err := backup.FindOnBoot(boot)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && b == nil {
-		return "", nil, nil
+		return r, nil
 	}
 	if err != nil {
-		return "", nil, err
+		return r, err
+	}
+	sum, err := b.Digest()
+	if err != nil {
+		return r, err
+	}
+	r.Files, r.Digest = b.Files, sum
+	if sum == before {
+		return r, nil
 	}
 	m, err := b.Restore(data, goodConfig)
 	if err != nil {
-		return "", nil, err
+		return provision.Restored{}, err
 	}
-	return "configuration and identity of " + m.Gateway, b.Files, nil
+	r.What = "configuration and identity of " + m.Gateway
+	return r, nil
 }
 
 // checkProvisioned is load for provisioning: files that the configuration names

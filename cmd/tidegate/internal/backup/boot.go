@@ -1,8 +1,11 @@
 package backup
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +54,20 @@ func FindOnBoot(boot string) (*OnBoot, error) {
 		b.Files = append(b.Files, b.Passphrase)
 	}
 	return &b, nil
+}
+
+// Digest is that of the backup's file: SHA-256, in hexadecimal digits.
+func (b *OnBoot) Digest() (string, error) {
+	f, err := os.Open(b.File)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // Restore puts the backup in place on the data partition. Its errors are for

@@ -135,7 +135,7 @@ func (r *run) forget(m marker) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	r.state = state{Version: 1}
+	r.state = state{Version: 1, Restored: r.state.Restored}
 	for _, name := range m.Old {
 		errs = append(errs, r.disk.erase(r.boot.path(entry{name: name})))
 		switch canonical(name) {

@@ -31,10 +31,9 @@ type Options struct {
 	SetHostname func(name string) error
 	LineHeld    func(line string, d time.Duration) (bool, error) // is a GPIO line held low for d?
 
-	// Restore puts a backup that is on the boot partition in place, and ends what a
-	// power cut left of that. It returns what was restored and from which files,
-	// which hold secrets; "" when there is none.
-	Restore func() (what string, files []string, err error)
+	// Restore puts a backup that is on the boot partition in place, unless its digest
+	// is that of one that was restored before; nil is a gateway without backups.
+	Restore func(before string) (Restored, error)
 
 	// Announced is the name that mDNS tells, or "" when it is not known.
 	Announced func() string
@@ -46,6 +45,14 @@ type Options struct {
 	before func(what, path string) error // a test's knife
 	hash   func(password string) string  // a test's, which costs nothing
 	loose  bool                          // a test's, which needs no syncing
+}
+
+// Restored is what became of a backup. Without one it is the zero value; one that
+// was restored before has a digest and no What.
+type Restored struct {
+	What   string   // "configuration and identity of house-17"
+	Files  []string // on the boot partition; they hold secrets
+	Digest string   // of the backup's file
 }
 
 // Outcome is what a run found and did, for the report.
@@ -74,6 +81,10 @@ type state struct {
 	Digest  string          `json:"digest"`  // of tidegate.toml on the boot partition, as it came into use
 	Wifi    *wifi           `json:"wifi,omitempty"`
 	Seen    map[string]bool `json:"seen,omitempty"` // a factory-reset that cannot be removed
+
+	// The digest of a backup that was restored and cannot be removed: restoring it
+	// at each start would undo whatever changes.
+	Restored string `json:"restored,omitempty"`
 }
 
 const stateFile = "system/provision.json"
@@ -186,24 +197,33 @@ func (r *run) restore() {
 	if r.opt.Restore == nil {
 		return
 	}
-	what, files, err := r.opt.Restore()
+	b, err := r.opt.Restore(r.state.Restored)
 	if err != nil {
 		r.fail(Finding{File: "backup", What: err.Error(), Do: "the gateway goes on without it", Code: codeOther})
 		return
 	}
-	if what == "" {
-		return
+	if b.What != "" {
+		r.done("Restored a backup: %s.", b.What)
 	}
-	r.done("Restored a backup: %s.", what)
-	for _, f := range files {
+	stays := ""
+	for _, f := range b.Files {
 		if !r.keeps() {
 			break
 		}
 		if err := r.disk.erase(f); err != nil {
+			stays = b.Digest
 			r.fail(r.cannotErase(filepath.Base(f), err))
 		}
 	}
-	r.folders()
+	if r.bootBad == "" && r.state.Restored != stays {
+		r.state.Restored = stays
+		if err := r.saveState(); err != nil {
+			r.fail(r.cannotKeep("backup", err))
+		}
+	}
+	if b.What != "" {
+		r.folders()
+	}
 	r.look()
 }
 
