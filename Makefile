@@ -16,6 +16,7 @@ CONFIG  ?= bin/dev.toml
 CLOUD   ?=
 KEY     ?=
 CERT    ?=
+FRESH   ?=
 TIME    ?= 30s
 SCENARIO ?= all
 # Bytes; the arm64 binary must stay below.
@@ -85,8 +86,8 @@ deb: cross ## Debian packages for amd64, arm64 and armhf in dist, the same bytes
 	@$(GO) run ./build/deb -dist $(DIST) -version '$(VERSION)' -count $(COUNT) -epoch $(SOURCE_DATE_EPOCH)
 
 .PHONY: image
-image: deb ## the SD card's image: dist/tidegate.img, .img.xz and the list for Raspberry Pi Imager as root or through fakeroot; CERT=FILE: whose updates it takes; IMAGE=-fresh: Debian's newest packages
-	$(GO) run ./build/image/make -o $(DIST)/tidegate.img -deb $$(ls -t $(DIST)/tidegate_*_arm64.deb | head -1) -keyring "$$($(GO) run ./build/bundle/make -cert -certificate '$(CERT)')" $(IMAGE)
+image: deb ## the SD card's image: dist/tidegate.img, .img.xz and the list for Raspberry Pi Imager as root or through fakeroot; CERT=FILE: whose updates it takes; FRESH=yes: Debian's newest packages
+	$(GO) run ./build/image/make -o $(DIST)/tidegate.img -deb $$(ls -t $(DIST)/tidegate_*_arm64.deb | head -1) -keyring "$$($(GO) run ./build/bundle/make -cert -certificate '$(CERT)')" $(if $(FRESH),-fresh)
 	$(MAKE) --no-print-directory imager-list IMAGE=$(DIST)/tidegate.img.xz
 
 .PHONY: bundle

@@ -80,6 +80,11 @@ func look(root, path string) (*disk, error) {
 	return d, err
 }
 
+// same says whether two looks saw one disk.
+func (d *disk) same(o *disk) bool {
+	return d.Path == o.Path && d.Size == o.Size && d.Model == o.Model && d.Removable == o.Removable && slices.Equal(d.Parts, o.Parts)
+}
+
 // sys reads below a root.
 type sys struct{ root string }
 

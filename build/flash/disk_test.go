@@ -109,6 +109,33 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+// A name may be given to another disk while the image is read.
+func TestAnotherDiskOfTheSameName(t *testing.T) {
+	at := func(files map[string]string) *disk {
+		t.Helper()
+		d, err := look(machine(t, "", "", map[string]map[string]string{usb: files}), "/dev/sdb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	first := at(stick(nil))
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  bool
+	}{
+		"the same":         {stick(nil), true},
+		"another size":     {stick(map[string]string{"size": "8000008"}), false},
+		"another maker":    {stick(map[string]string{"device/model": "Backup Disk"}), false},
+		"other partitions": {stick(map[string]string{"sdb1/size": "500008"}), false},
+		"a fixed disk":     {stick(map[string]string{"removable": "0"}), false},
+	} {
+		if got := at(c.files).same(first); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 func TestWhatIsShown(t *testing.T) {
 	d, err := look(machine(t, "", "", map[string]map[string]string{usb: stick(nil)}), "/dev/sdb")
 	if err != nil {

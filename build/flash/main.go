@@ -74,15 +74,20 @@ func (j *job) do(ctx context.Context) error {
 	if img.over != nil {
 		defer img.over.Close()
 	}
-	if err := d.refuse(img.size, j.resolve(j.even)); err != nil {
-		return err
-	}
 	dev, err := openDevice(d.Path)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
-	if size, err := dev.size(); err != nil || size != d.Size {
+	// Reading the image took a while. From now on the name stays with what is open.
+	before := d
+	if d, err = look("/", j.path); err != nil {
+		return err
+	}
+	if err := d.refuse(img.size, j.resolve(j.even)); err != nil {
+		return err
+	}
+	if size, err := dev.size(); err != nil || size != d.Size || !d.same(before) {
 		return errors.Join(err, fmt.Errorf("%s is another card than a moment ago; try again", d.Path))
 	}
 	if err := j.ask(d, dev, img); err != nil {
