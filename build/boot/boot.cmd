@@ -81,7 +81,7 @@ part uuid ${dev}:${part} uuid
 # not wait for a disk for ever.
 # Names of interfaces that stay when a board is replaced; no security modules
 # for which there are no rules, which saves a second or two.
-setenv bootargs "${console} root=PARTUUID=${uuid} ro panic=10 rauc.slot=${slot} net.ifnames=0 lsm=landlock,yama quiet ${extra}"
+setenv bootargs "${console} root=PARTUUID=${uuid} ro panic=10 rauc.slot=${slot} tidegate.from=${devtype} net.ifnames=0 lsm=landlock,yama quiet ${extra}"
 booti ${kernel_addr_r} ${ramdisk_addr_r}:${initrd_size} ${fdt_addr}
 echo "tidegate: slot ${slot} does not start"
 reset

@@ -17,8 +17,9 @@ import (
 	"hash/crc32"
 )
 
-// DiskID is the signature in the partition table: U-Boot and RAUC know the
-// partitions by it, whatever the disk is called.
+// DiskID is the signature in the partition table, by which the initrd knows the
+// card, whatever the disk is called. Every card has it: of two in a machine the
+// initrd takes the one of the kind that U-Boot started from.
 const DiskID = 0x71de6a7e
 
 //go:embed boot.cmd

@@ -2,8 +2,13 @@
 // waits for the root file system that U-Boot names, mounts it read-only, gives
 // it the gateway's machine id, and leaves the rest to systemd.
 //
-//	root=PARTUUID=71de6a7e-02 ro     the kernel's command line
-//	/modules/NN-NAME.ko              loaded in this order
+//	root=PARTUUID=71de6a7e-02 ro tidegate.from=mmc    the kernel's command line
+//	/modules/NN-NAME.ko                               loaded in this order
+//
+// Every card has the same signature, labels and UUIDs. With a second one in the
+// machine, an old card in a reader, root, data and boot partition must still be of
+// one card, and of the one that U-Boot started from: udev is told to call the
+// partitions of that disk /dev/card/1 to 4, and nothing uses another name.
 //
 // What goes wrong here cannot be seen by anybody: it says so on the console and
 // resets the machine. U-Boot has counted the try, and takes the other slot
@@ -12,11 +17,9 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,12 +52,16 @@ func start() error {
 	if id == nil {
 		return fmt.Errorf("no root=PARTUUID=... in %q", text)
 	}
-	disk, _ := strconv.ParseUint(string(id[1]), 16, 32)
+	signature, _ := strconv.ParseUint(string(id[1]), 16, 32)
 	slot, _ := strconv.Atoi(string(id[2]))
-	root, err := partition(uint32(disk), slot)
+	disk, err := find(uint32(signature), slot, kindOf(string(text)))
 	if err != nil {
 		return err
 	}
+	if err := link(disk); err != nil {
+		return err
+	}
+	root := "/dev/" + machine.partition(disk, slot)
 	if err := os.MkdirAll("/root", 0o755); err != nil {
 		return err
 	}
@@ -64,7 +71,7 @@ func start() error {
 	if err := volatile(); err != nil {
 		return err
 	}
-	if err := machineID(uint32(disk)); err != nil {
+	if err := machineID(disk); err != nil {
 		fmt.Println("init:", err) // one that systemd makes up serves as well
 	}
 	return leave()
@@ -87,44 +94,6 @@ func loadModules() {
 	}
 }
 
-// patience is how long a card may take to appear. A slow one takes 2 s.
-const patience = 30 * time.Second
-
-// partition waits for a partition, by the signature of its disk and its
-// number, and returns its device.
-func partition(disk uint32, number int) (string, error) {
-	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
-		files, _ := filepath.Glob("/sys/class/block/*/partition")
-		for _, f := range files {
-			text, _ := os.ReadFile(f)
-			if n, _ := strconv.Atoi(strings.TrimSpace(string(text))); n != number {
-				continue
-			}
-			// The folder of a partition lies in that of its disk.
-			dir, err := filepath.EvalSymlinks(filepath.Dir(f))
-			if err == nil && signature("/dev/"+filepath.Base(filepath.Dir(dir))) == disk {
-				return "/dev/" + filepath.Base(dir), nil
-			}
-		}
-	}
-	seen, _ := filepath.Glob("/sys/class/block/*")
-	return "", fmt.Errorf("no partition %d of a disk %08x after %v; there are %q", number, disk, patience, seen)
-}
-
-// signature reads the number that a partition table (MBR) gives its disk.
-func signature(device string) uint32 {
-	f, err := os.Open(device)
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	b := make([]byte, 512)
-	if _, err := io.ReadFull(f, b); err != nil {
-		return 0
-	}
-	return binary.LittleEndian.Uint32(b[440:])
-}
-
 // volatile mounts what is written to and may be forgotten.
 func volatile() error {
 	for dir, mode := range map[string]string{"/root/var": "0755", "/root/tmp": "1777"} {
@@ -144,7 +113,7 @@ func volatile() error {
 // machineID puts the id that is kept on the data partition where systemd looks
 // for it, or a new one. Nothing is written to the card, nor is its journal
 // replayed: that is for the check that follows.
-func machineID(disk uint32) error {
+func machineID(disk string) error {
 	id := kept(disk)
 	if id == "" {
 		b := make([]byte, 16)
@@ -165,12 +134,9 @@ func machineID(disk uint32) error {
 }
 
 // kept is the machine id on the data partition; "" for none.
-func kept(disk uint32) string {
-	device, err := partition(disk, 4)
-	if err == nil {
-		err = errors.Join(os.MkdirAll("/data", 0o755), unix.Mount(device, "/data", "ext4", unix.MS_RDONLY, "noload"))
-	}
-	if err != nil {
+func kept(disk string) string {
+	device := "/dev/" + machine.partition(disk, 4)
+	if err := errors.Join(os.MkdirAll("/data", 0o755), unix.Mount(device, "/data", "ext4", unix.MS_RDONLY, "noload")); err != nil {
 		fmt.Printf("init: the data partition cannot be read yet: %v\n", err)
 		return ""
 	}
