@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -41,6 +42,7 @@ func provisionCommand(env environment, args []string) int {
 		opt.SetHostname = func(name string) error { return syscall.Sethostname([]byte(name)) }
 		opt.LineHeld, opt.Announced = hw.LineHeld, announcedName
 		opt.Forgets = forgets(*data)
+		opt.Free = func() int64 { return freeIn(*data) }
 	}
 	opt.Restore = func(before string) (provision.Restored, error) { return restoreOnBoot(*boot, *data, before) }
 	if *late {
@@ -199,6 +201,15 @@ func forgets(dir string) string {
 		return "the data partition cannot be written: the gateway keeps nothing"
 	}
 	return ""
+}
+
+// freeIn is the room in a folder's file system, in bytes; much when it is not known.
+func freeIn(dir string) int64 {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return math.MaxInt64
+	}
+	return int64(st.Bavail) * int64(st.Bsize)
 }
 
 // announcedName asks systemd-resolved under what name it answers to mDNS: after a

@@ -42,7 +42,7 @@ func (n *Network) write(line func(string, ...any)) {
 // Report writes the report again, with what is known of the network by now, makes
 // the server certificate anew where that is due, and corrects the LED.
 func Report(opt Options) (*Outcome, *Network, error) {
-	r := &run{opt: opt, disk: &disk{before: opt.before, loose: opt.loose}, out: &Outcome{Version: opt.Version}}
+	r := &run{opt: opt, disk: &disk{before: opt.before, loose: opt.loose}, out: &Outcome{Version: opt.Version, Forgets: opt.Forgets}}
 	text, err := os.ReadFile(filepath.Join(opt.Root, outcomeFile))
 	if err != nil {
 		return nil, nil, fmt.Errorf("no start was provisioned: %w", err)
@@ -58,7 +58,7 @@ func Report(opt Options) (*Outcome, *Network, error) {
 			r.fail(r.cannotKeep("certificate", err))
 		}
 	}
-	r.out.Ending = r.validity()
+	r.out.Ending = append(r.validity(), r.room()...)
 	r.saveOutcome() // a later report says the same
 	n := r.network()
 	path := filepath.Join(opt.Boot, reportFile)

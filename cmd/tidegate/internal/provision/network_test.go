@@ -132,3 +132,26 @@ func TestCertificateOfTheGateway(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A card that fills up is told of before something cannot be stored, and no more
+// once there is room.
+func TestFullDataPartition(t *testing.T) {
+	p := newPlace(t)
+	free := int64(leastRoom - 1)
+	p.opt.Free = func() int64 { return free }
+	out := p.run()
+	p.wants("Something needs your attention", "data partition: is full: 33 MB are left", "Take a larger card")
+	if got := worst(out.Found); got != 0 {
+		t.Errorf("got code %d in what stays, want 0", got)
+	}
+	if got, want := p.read("root/sys/class/leds/ACT/pattern"), pattern(codeData); got != want {
+		t.Errorf("LED: got %q, want %q", got, want)
+	}
+	free = leastRoom
+	if _, _, err := Report(p.opt); err != nil {
+		t.Fatal(err)
+	}
+	if report := p.read("boot/" + reportFile); strings.Contains(report, "is full") {
+		t.Errorf("got %s", report)
+	}
+}

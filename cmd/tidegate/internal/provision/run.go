@@ -42,6 +42,9 @@ type Options struct {
 	// does.
 	Forgets string
 
+	// Free is the room on the data partition, in bytes; nil: it does not matter.
+	Free func() int64
+
 	before func(what, path string) error // a test's knife
 	hash   func(password string) string  // a test's, which costs nothing
 	loose  bool                          // a test's, which needs no syncing
@@ -62,7 +65,7 @@ type Outcome struct {
 	Gateway  string     `json:"gateway"` // its id as the cloud knows it
 	Host     string     `json:"host"`
 	Found    []Finding  `json:"found"`
-	Ending   []Finding  `json:"-"` // certificates that end soon; looked at anew by each report
+	Ending   []Finding  `json:"-"` // what ends soon, certificates and room; looked at anew by each report
 	Done     []string   `json:"done"`
 	Forgets  string     `json:"forgets,omitempty"`
 	Listens  []string   `json:"listens"` // "8883 TLS"
@@ -112,7 +115,7 @@ func Run(opt Options) (*Outcome, error) {
 	} {
 		act()
 	}
-	r.out.Ending = r.validity()
+	r.out.Ending = append(r.validity(), r.room()...)
 	return r.out, r.finish()
 }
 
@@ -287,6 +290,22 @@ func (r *run) firewall() {
 	if err := os.WriteFile(filepath.Join(r.opt.Root, portsFile), []byte(text), 0o644); err != nil {
 		r.fail(Finding{What: "the firewall was not opened for this configuration: " + plain(err), Do: "start the gateway again", Code: codeOther})
 	}
+}
+
+// leastRoom is what the databases want to have for their next files, in bytes.
+const leastRoom = 32 << 20
+
+// room says when the data partition is full, before something cannot be stored.
+func (r *run) room() []Finding {
+	if r.opt.Free == nil || !r.keeps() {
+		return nil
+	}
+	free := r.opt.Free()
+	if free >= leastRoom {
+		return nil
+	}
+	return []Finding{{File: "data partition", What: fmt.Sprintf("is full: %d MB are left", free/1e6), Code: codeData,
+		Do: "the home works; what the cloud does not take is soon refused or dropped. Take a larger card, or give what waits for the cloud less in tidegate.toml (max-disk)"}}
 }
 
 // All are the findings of the start and those that each report looks for.
