@@ -48,8 +48,8 @@ var boards = []string{
 }
 
 // wifiFirmware says which files of the driver brcmfmac are for these boards:
-// the chips 43430 (Pi 3B, Zero 2 W), 43436 (Zero 2 W), 43455 (3B+, 4, CM4) and
-// 43456 (400).
+// the chips 43430 (Pi 3B, some Zero 2 W), 43455 (3B+, 4, CM4) and 43456 (400), and
+// 43436, which many a Zero 2 W has and for which Debian has no file so far.
 const wifiFirmware = `^(brcm/brcmfmac43(430|436|436s|455|456)-sdio\.|cypress/cyfmac43(430|455)-sdio\.|regulatory\.db)`
 
 // sortBoard takes out of the boot packages what the card needs: the firmware's

@@ -137,3 +137,14 @@ func TestBackupThatStays(t *testing.T) {
 		}
 	}
 }
+
+// What the script that mounts /data says, line by line.
+func TestNotesOfTheDataPartition(t *testing.T) {
+	p := newPlace(t)
+	p.write("root/run/tidegate-data", "note: It was made anew.\n")
+	p.run()
+	p.wants("All is well.", "WORTH KNOWING\n  - data partition: It was made anew.\n")
+	p.write("root/run/tidegate-data", "It could not be made larger.\nIt was damaged.\n")
+	p.run()
+	p.wants("PLEASE PUT RIGHT\n  - data partition: It could not be made larger.\n  - data partition: It was damaged.\n")
+}

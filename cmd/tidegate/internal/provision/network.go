@@ -147,7 +147,11 @@ func wifiTrouble(root string, w wifi) []Finding {
 	}
 	name := strconv.Quote(w.SSID)
 	if !exists(filepath.Join(root, "sys/class/net", wlan)) {
-		return bad("this machine has no Wi-Fi that works", "use a cable; Wi-Fi needs a Pi that has it, or a USB adapter that Debian's kernel knows")
+		do := "use a cable; Wi-Fi needs a Pi that has it, or a USB adapter that Debian's kernel knows"
+		if strings.Contains(string(readFile(filepath.Join(root, "proc/device-tree/model"))), "Zero 2 W") {
+			do = "use a network adapter on USB: Debian has no firmware for the radio chip of many a Zero 2 W"
+		}
+		return bad("this machine has no Wi-Fi that works", do)
 	}
 	c, err := dialSupplicant(filepath.Join(root, "run/wpa_supplicant", wlan), filepath.Join(root, "run"))
 	if err != nil {

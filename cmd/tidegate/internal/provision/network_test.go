@@ -64,6 +64,16 @@ func TestWifiTrouble(t *testing.T) {
 	if got := joined(wifiTrouble(t.TempDir(), w)); !strings.Contains(got, "has no Wi-Fi that works") {
 		t.Errorf("without an interface: got %q", got)
 	}
+	zero := t.TempDir()
+	if err := os.MkdirAll(zero+"/proc/device-tree", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(zero+"/proc/device-tree/model", []byte("Raspberry Pi Zero 2 W Rev 1.0\x00"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if found := wifiTrouble(zero, w); len(found) != 1 || !strings.Contains(found[0].Do, "network adapter on USB") {
+		t.Errorf("a Zero 2 W: got %v", found)
+	}
 }
 
 // The report of a minute later has the network, keeps the passwords, and is not

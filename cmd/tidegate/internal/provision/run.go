@@ -124,9 +124,16 @@ func (r *run) prepare() {
 	r.gateway = gatewayOwner(r.opt.Root)
 	r.look()
 	r.folders()
-	if note := strings.TrimSpace(r.read("run/tidegate-data")); note != "" {
-		r.fail(Finding{File: "data partition", What: note, Code: codeData})
-	} else if r.opt.Forgets != "" {
+	notes := strings.TrimSpace(r.read("run/tidegate-data"))
+	for line := range strings.Lines(notes) {
+		text, harmless := strings.CutPrefix(strings.TrimSpace(line), "note: ")
+		f := Finding{File: "data partition", What: text, Code: codeData}
+		if harmless {
+			f.Code = 0
+		}
+		r.fail(f)
+	}
+	if notes == "" && r.opt.Forgets != "" {
 		r.fail(Finding{File: "data partition", What: r.opt.Forgets, Do: "replace the card", Code: codeData})
 	}
 }
