@@ -109,6 +109,8 @@ type Machine struct {
 	*kernel.Machine
 	QMP   *kernel.QMP
 	ports map[int]string
+
+	plugged bool
 }
 
 // Start switches a machine on. Whoever calls it must Kill it. A reset of the
@@ -131,6 +133,22 @@ func Start(ctx context.Context, h Hardware) (*Machine, error) {
 		return nil, fmt.Errorf("start the image: %w\n%s", errors.Join(err, m.Kill()), m.Console())
 	}
 	return m, nil
+}
+
+// Plug puts a network adapter into the USB port of a raspi3b, which has no other
+// network in QEMU; one that is there is taken out first. It is for when the kernel
+// is up: QEMU's USB controller tells of what is plugged in once, and U-Boot, which
+// looks for disks there, takes that word away from the kernel.
+func (m *Machine) Plug(ctx context.Context) error {
+	const id = "adapter"
+	if m.plugged {
+		if _, err := m.QMP.Do(ctx, "device_del", map[string]string{"id": id}); err != nil {
+			return err
+		}
+	}
+	_, err := m.QMP.Do(ctx, "device_add", map[string]string{"driver": "usb-net", "netdev": "net", "id": id})
+	m.plugged = err == nil
+	return err
 }
 
 // Kill switches the machine off, as a power cut does.
@@ -163,7 +181,7 @@ func (h Hardware) argv(ctx context.Context) ([]string, error) {
 		// The first port is the Bluetooth chip's; the console is the second.
 		return append(argv, "-M", "raspi3b", "-m", "1G", "-serial", "null", "-serial", "stdio",
 			"-kernel", filepath.Join(h.Dir, "u-boot.bin"), "-dtb", filepath.Join(h.Dir, "bcm2837-rpi-3-b.dtb"),
-			"-drive", "if=sd,format=raw,file="+h.Card.File, "-device", "usb-net,netdev=net"), nil
+			"-drive", "if=sd,format=raw,file="+h.Card.File), nil
 	}
 	drive := h.Drive
 	if drive == "" {

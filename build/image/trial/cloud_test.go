@@ -83,10 +83,11 @@ func (b *broker) has(message string) bool {
 }
 
 // publish is a device of the home: it is acknowledged.
-func (p *pi) publish(topic, payload string, more ...string) error {
-	host, port, _ := strings.Cut(p.machine.Addr(1883), ":")
-	argv := append([]string{"-h", host, "-p", port, "-q", "1", "-t", topic, "-m", payload}, more...)
-	out, err := exec.CommandContext(within(p.t), "mosquitto_pub", argv...).CombinedOutput()
+func (p *pi) publish(topic, payload string) error { return p.publishAt(1883, topic, payload) }
+
+func (p *pi) publishAt(listener int, topic, payload string) error {
+	host, port, _ := strings.Cut(p.machine.Addr(listener), ":")
+	out, err := exec.CommandContext(within(p.t), "mosquitto_pub", "-h", host, "-p", port, "-q", "1", "-t", topic, "-m", payload).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

@@ -25,8 +25,10 @@ type pi struct {
 	board   string
 	drive   string // as in image.Hardware
 	machine *image.Machine
-	mark    int    // of the console, at the last start
-	cloud   string // "host:port" on this machine, 10.0.2.100:1883 to the guest
+	mark    int      // of the console, at the last start
+	cloud   string   // "host:port" on this machine, 10.0.2.100:1883 to the guest
+	forward []int    // more ports of the Pi that this machine reaches
+	qemu    []string // more that is plugged in
 }
 
 // newPi puts a card of size bytes into a board. Its owner may log in.
@@ -40,7 +42,11 @@ func newPi(t *testing.T, board string, size int64) *pi {
 	p := &pi{t: t, dir: dir, board: board}
 	p.card, err = image.NewCard(file, filepath.Join(dir, "card"), size)
 	must(t, err)
-	p.put("extra.txt", "extra="+image.Emulated+"\n")
+	words := image.Emulated
+	if board == raspi {
+		words += " systemd.watchdog_sec=0" // QEMU takes the start of the Pi's watchdog for a reset
+	}
+	p.put("extra.txt", "extra="+words+"\n")
 	key := filepath.Join(dir, "key")
 	p.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
 	public, err := os.ReadFile(key + ".pub")
@@ -81,7 +87,7 @@ func (p *pi) report() string {
 // on switches it on.
 func (p *pi) on() {
 	p.t.Helper()
-	h := image.Hardware{Board: p.board, Card: p.card, Drive: p.drive, Forward: []int{1883, 8883, 22}, Dir: p.dir}
+	h := image.Hardware{Board: p.board, Card: p.card, Drive: p.drive, Forward: append([]int{1883, 8883, 22}, p.forward...), QEMU: p.qemu, Dir: p.dir}
 	if p.cloud != "" {
 		self, err := os.Executable()
 		must(p.t, err)
@@ -91,6 +97,19 @@ func (p *pi) on() {
 	p.machine, err = image.Start(within(p.t), h)
 	must(p.t, err)
 	p.mark = 0
+	p.plug()
+}
+
+// raspi is the board with the hardware of a Pi 3.
+const raspi = "raspi3b"
+
+// plug gives a raspi3b its network, once the kernel is up.
+func (p *pi) plug() {
+	p.t.Helper()
+	if p.board == raspi {
+		p.says("tidegate-boot-check.service")
+		must(p.t, p.machine.Plug(within(p.t)))
+	}
 }
 
 // off takes the plug out.
@@ -161,6 +180,7 @@ func (p *pi) again(do func()) {
 	p.mark = p.machine.Mark()
 	do()
 	p.says("U-Boot")
+	p.plug()
 	p.ready()
 }
 
