@@ -39,6 +39,9 @@ func (c *conn) serve(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	peer, err := c.handshake(ctx)
+	if err == nil && c.ws != nil {
+		err = c.upgrade()
+	}
 	if err == nil {
 		err = c.attach(ctx, peer)
 	}

@@ -246,6 +246,7 @@ func dismiss(list []*conn, reason byte) {
 		if c.joined.Load() && c.v5 {
 			c.send([]byte{packets.Disconnect << 4, 1, reason})
 		}
+		c.signOff(statusOf(reason))
 		c.flush()
 	}
 	end := time.Now().Add(linger)

@@ -118,7 +118,7 @@ type peer struct {
 
 func dial(t testing.TB, b *Broker) *peer {
 	t.Helper()
-	return newPeer(t, dialRaw(t, b, 0))
+	return newPeer(t, dialThrough(t, b, 0))
 }
 
 func newPeer(t testing.TB, nc net.Conn) *peer {
@@ -441,17 +441,6 @@ func short(b []byte) string { return strings.ToValidUTF8(string(b[:min(len(b), 4
 func (p *peer) bye() {
 	p.raw([]byte{0xe0, 0})
 	p.ended()
-}
-
-// dialRaw connects to listener i.
-func dialRaw(t testing.TB, b *Broker, i int) net.Conn {
-	t.Helper()
-	at := b.Addrs()[i]
-	nc, err := net.Dial(at.Network(), at.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nc
 }
 
 func dialError(addr string) error {

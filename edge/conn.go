@@ -16,6 +16,7 @@ type conn struct {
 	nc     net.Conn
 	sock   net.Conn        // what nc goes through: itself, unless TLS is in between
 	raw    syscall.RawConn // of sock; nil: bytes must go through nc
+	ws     *webSocket      // nil: MQTT is not in frames
 	listen *listener
 	terms  *terms        // of the listener when the connection came
 	host   string        // where the client is, for logs: an address without its port
@@ -77,6 +78,9 @@ func newConn(b *Broker, nc net.Conn, l *listener, t *terms) *conn {
 		if raw, err := plain.SyscallConn(); err == nil {
 			c.raw = raw
 		}
+	}
+	if t.path != "" {
+		c.ws = &webSocket{}
 	}
 	c.try, c.push = c.tryWrite, c.pushWrite
 	c.in.init(c)

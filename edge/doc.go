@@ -1,6 +1,7 @@
 // Package edge is the broker that home devices connect to.
 //
-// It speaks MQTT 3.1, 3.1.1 and 5 over TCP and TLS. The control plane (CONNECT,
+// It speaks MQTT 3.1, 3.1.1 and 5 over TCP, TLS, unix sockets, WebSocket and
+// secure WebSocket. The control plane (CONNECT,
 // SUBSCRIBE, DISCONNECT and their answers) uses mochi's packet codec; the
 // message plane, from a PUBLISH read to the bytes written to each subscriber,
 // is the package's own.
@@ -50,6 +51,11 @@
 // a socket does not take is left to a goroutine that lives until that
 // connection is drained. Idle connections hold neither buffers nor a second
 // goroutine.
+//
+// A WebSocket is no layer of its own but two steps on the way: what is read is
+// unmasked in the reader's buffer, and what waits to be written gets its frame
+// headers when a writer takes it. So all that is said here holds for it too, and
+// an idle one costs as little.
 //
 // # Locks
 //

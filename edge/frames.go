@@ -30,6 +30,7 @@ type frames struct {
 	get     func(fd uintptr) bool // made once
 	n       int
 	err     error
+	idle    bool      // the last read has brought no MQTT
 	granted time.Time // when the read deadline was last set
 }
 
@@ -118,27 +119,58 @@ func (f *frames) fill() error {
 		f.w = copy(f.buf, f.buf[f.r:f.w])
 		f.r = 0
 	}
-	f.extend()
+	if !f.idle {
+		f.extend()
+	}
+	if f.c.ws != nil {
+		return f.fillFramed()
+	}
+	n, err := f.read()
+	f.w += n
+	return err
+}
+
+// fillFramed is the end of fill for a WebSocket. Frames without MQTT in them do
+// not keep a client alive.
+func (f *frames) fillFramed() error {
+	ws := f.c.ws
+	if ws.err != nil {
+		return ws.err
+	}
+	n, err := f.read()
+	n = ws.unframe(f.buf[f.w:f.w+n], f.c.pong)
+	f.w += n
+	f.idle = n == 0
+	return err
+}
+
+// preload takes what was read before, at most tlsReadSize bytes.
+func (f *frames) preload(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	f.take()
+	f.w = f.c.ws.unframe(f.buf[:copy(f.buf, p)], f.c.pong)
+	return nil
+}
+
+// read reads once: at least one byte, or an error.
+func (f *frames) read() (int, error) {
 	if f.c.raw == nil {
 		n, err := f.c.nc.Read(f.buf[f.w:])
-		f.w += n
 		if n > 0 {
-			return nil
+			err = nil
 		}
-		return err
+		return n, err
 	}
 	f.n, f.err = 0, nil
 	if err := f.c.raw.Read(f.get); err != nil {
-		return err
+		return 0, err
 	}
-	if f.err != nil {
-		return f.err
+	if f.n == 0 && f.err == nil {
+		return 0, io.EOF
 	}
-	f.w += f.n
-	if f.n == 0 {
-		return io.EOF
-	}
-	return nil
+	return f.n, f.err
 }
 
 // extend moves the read deadline on. It is set anew only when it has become
@@ -159,10 +191,7 @@ func (f *frames) extend() {
 // readOnce is called by the runtime when something may be there; only then is
 // a buffer taken.
 func (f *frames) readOnce(fd uintptr) bool {
-	if f.pool == nil {
-		f.pool = readBuffers.Get().(*[readSize]byte)
-		f.buf = f.pool[:]
-	}
+	f.take()
 	for {
 		n, err := rawio.Read(fd, f.buf[f.w:])
 		switch err {
@@ -179,6 +208,14 @@ func (f *frames) readOnce(fd uintptr) bool {
 		}
 		f.err = err
 		return true
+	}
+}
+
+// take gets a buffer, unless there is one.
+func (f *frames) take() {
+	if f.buf == nil {
+		f.pool = readBuffers.Get().(*[readSize]byte)
+		f.buf = f.pool[:]
 	}
 }
 

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -35,10 +36,13 @@ func (c *conn) takeOver() {
 
 // goodbye tells an MQTT 5 client why it is disconnected, and waits a moment for
 // what is still to be written.
-func (c *conn) goodbye(reason byte) {
+func (c *conn) goodbye(reason byte) { c.goodbyeAs(reason, statusOf(reason)) }
+
+func (c *conn) goodbyeAs(reason byte, s status) {
 	if c.v5 && c.joined.Load() {
 		c.send([]byte{packets.Disconnect << 4, 1, reason})
 	}
+	c.signOff(s)
 	c.flushOut(time.Now().Add(linger))
 }
 
@@ -60,6 +64,7 @@ func (c *conn) flushOut(end time.Time) {
 func (c *conn) leave(err error) {
 	c.settleBatch()
 	var code packets.Code
+	var frame status
 	switch {
 	case err == nil:
 		return
@@ -69,11 +74,16 @@ func (c *conn) leave(err error) {
 	case errors.Is(err, io.EOF):
 		return
 	case errors.Is(err, errRefused):
+		c.signOff(statusPolicy)
 		c.flushOut(time.Now().Add(linger))
 	case errors.As(err, &code):
 		c.b.log.Debug("client broke the protocol", "client", c.name(), "err", err)
 		c.b.stats.malformed.Add(1)
 		c.goodbye(code.Code)
+	case errors.As(err, &frame):
+		c.b.log.Debug("client broke WebSocket", "client", c.name(), "err", err)
+		c.b.stats.malformed.Add(1)
+		c.goodbyeAs(packets.ErrProtocolViolation.Code, frame)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.b.stats.timeouts.Add(1)
 		c.goodbye(packets.ErrKeepAliveTimeout.Code)
@@ -109,11 +119,22 @@ func (c *conn) finish() {
 		// Before the client can see the end and count on its session.
 		c.guard(func() { c.b.detach(c) })
 	}
+	c.finishFrames()
 	c.close()
 	c.settleBatch()
 	c.in.release()
 	close(c.done)
 	c.b.forget(c)
+}
+
+// finishFrames ends a WebSocket in good order, after its session has let go: the
+// client may see the end from here on. It has a moment to answer.
+func (c *conn) finishFrames() {
+	if c.ws == nil || !c.signOff(cmp.Or(c.ws.reply, statusNormal)) {
+		return
+	}
+	c.flushOut(time.Now().Add(linger))
+	c.shutdown()
 }
 
 // guard calls f and survives its panic.

@@ -31,8 +31,9 @@ type listener struct {
 // terms are what a listener goes by. A reload gives it others; a connection
 // keeps those it came in under.
 type terms struct {
-	cfg ListenerConfig
-	tls *tls.Config // nil: plain
+	cfg  ListenerConfig
+	tls  *tls.Config // nil: plain
+	path string      // of WebSockets; empty: MQTT is not in them
 }
 
 func newListener(cfg ListenerConfig, log *slog.Logger) (*listener, error) {
@@ -48,6 +49,9 @@ func newListener(cfg ListenerConfig, log *slog.Logger) (*listener, error) {
 // newTerms reads the certificates, unless old, which may be nil, has them.
 func newTerms(cfg ListenerConfig, old *terms, log *slog.Logger) (*terms, error) {
 	t := &terms{cfg: cfg}
+	if cfg.Protocol == overWebSocket {
+		t.path = cmp.Or(cfg.Path, "/mqtt")
+	}
 	switch {
 	case cfg.Cert == "":
 	case old != nil && old.cfg.Cert == cfg.Cert && old.cfg.Key == cfg.Key && old.cfg.ClientCA == cfg.ClientCA:

@@ -2,7 +2,9 @@ package edge
 
 import (
 	"net"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"tidegate/internal/conf"
@@ -18,6 +20,17 @@ type ListenerConfig struct {
 	// "user:group" or ":group", the process's own when empty.
 	Mode  string `toml:"mode"`
 	Owner string `toml:"owner"`
+
+	// Protocol is "mqtt", also when empty, or "websocket": MQTT in WebSockets.
+	Protocol string `toml:"protocol"`
+
+	// Path is where WebSockets are on the listener, "/mqtt" when empty.
+	Path string `toml:"path"`
+
+	// Origins are those whose pages may connect from a browser, besides pages of
+	// the gateway's own address: "https://panel.example.com", "null" for pages
+	// without an origin, "*" for all.
+	Origins []string `toml:"origins"`
 
 	// Anonymous lets clients in that present neither a password nor a
 	// certificate.
@@ -63,7 +76,33 @@ func (l ListenerConfig) check(at string) []conf.Problem {
 	if l.ClientCA != "" && l.Cert == "" {
 		problems = append(problems, conf.Problem{Key: at + "client-ca", Value: strconv.Quote(l.ClientCA), Rule: "used only with cert and key", Hint: "client certificates need TLS"})
 	}
+	problems = append(problems, l.checkWebSocket(at)...)
 	return append(problems, l.checkLimits(at)...)
+}
+
+const overWebSocket = "websocket"
+
+func (l ListenerConfig) checkWebSocket(at string) []conf.Problem {
+	var problems []conf.Problem
+	bad := func(key, value, rule, hint string) {
+		problems = append(problems, conf.Problem{Key: at + key, Value: value, Rule: rule, Hint: hint})
+	}
+	if l.Protocol != "" && l.Protocol != "mqtt" && l.Protocol != overWebSocket {
+		bad("protocol", strconv.Quote(l.Protocol), `"mqtt" or "websocket"`, "TLS comes with cert and key")
+	}
+	if l.Path != "" && (!strings.HasPrefix(l.Path, "/") || strings.ContainsAny(l.Path, "?# ")) {
+		bad("path", strconv.Quote(l.Path), "an absolute path of a URL", `for example "/mqtt"`)
+	}
+	for _, o := range l.Origins {
+		page, err := url.Parse(o)
+		if o != "*" && o != "null" && (err != nil || page.Host == "" || page.Scheme+"://"+page.Host != o) {
+			bad("origins", strconv.Quote(o), `scheme and host of a page, "null" or "*"`, `without a path: "https://panel.example.com"`)
+		}
+	}
+	if l.Protocol != overWebSocket && (l.Path != "" || len(l.Origins) > 0) {
+		bad("path", strconv.Quote(l.Path), `left out, as origins, unless protocol = "websocket"`, "")
+	}
+	return problems
 }
 
 func (l ListenerConfig) checkLimits(at string) []conf.Problem {

@@ -1,5 +1,7 @@
 package edge
 
+import "fmt"
+
 // relisten gives the listeners whose address stays their new terms, binds new
 // ones and closes those that are gone. Connections stay. mu is held.
 func (b *Broker) relisten(want []ListenerConfig) error {
@@ -78,7 +80,7 @@ func (b *Broker) match(want []ListenerConfig) []*listener {
 	return found
 }
 
-func sameConfig(a, b *ListenerConfig) bool { return *a == *b }
+func sameConfig(a, b *ListenerConfig) bool { return fmt.Sprint(*a) == fmt.Sprint(*b) }
 func sameAddress(a, b *ListenerConfig) bool {
 	return a.Bind == b.Bind && a.Mode == b.Mode && a.Owner == b.Owner
 }

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +15,11 @@ import (
 // under load. The others get everything; the stalled one is cut, and what was
 // acknowledged waits in its session.
 func TestStalledSubscriberHarmsNobody(t *testing.T) {
-	b := startBroker(t, Options{}, func(c *Config) {
+	overEach(t, stalledSubscriberHarmsNobody, "TCP", "WebSocket", "secure WebSocket")
+}
+
+func stalledSubscriberHarmsNobody(t *testing.T, over func(*Config)) {
+	b := startBroker(t, Options{}, over, func(c *Config) {
 		c.Limits.WriteTimeout = conf.Duration(2 * time.Second)
 		c.Limits.WriteBuffer = 64 << 10
 		c.Session.InFlight = 20_000
@@ -27,7 +30,7 @@ func TestStalledSubscriberHarmsNobody(t *testing.T) {
 	const messages, size = 3000, 4000
 	payload := strings.Repeat("x", size)
 	stalled := dial(t, b)
-	stalled.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
+	stalled.readLittle(4 << 10)
 	stalled.connect("stalled", resume(), expiry(1000), receiveMax(20_000))
 	stalled.subscribe(sub{filter: "t", qos: 1})
 	counts := make(chan int, 19)
@@ -74,12 +77,16 @@ func TestStalledSubscriberHarmsNobody(t *testing.T) {
 // TestSlowSubscriberHoldsPublisherBack has a subscriber that reads slowly but
 // steadily: at QoS 0 nothing is lost.
 func TestSlowSubscriberHoldsPublisherBack(t *testing.T) {
-	b := startBroker(t, Options{}, func(c *Config) {
+	overEach(t, slowSubscriberHoldsPublisherBack)
+}
+
+func slowSubscriberHoldsPublisherBack(t *testing.T, over func(*Config)) {
+	b := startBroker(t, Options{}, over, func(c *Config) {
 		c.Limits.WriteBuffer = 64 << 10
 		c.Limits.StallAfter = conf.Duration(patience) // the test may be held up itself
 	})
 	s := dial(t, b)
-	s.nc.(*net.TCPConn).SetReadBuffer(64 << 10)
+	s.readLittle(64 << 10)
 	s.connect("s")
 	s.subscribe(sub{filter: "t"})
 	const messages = 3000
@@ -105,8 +112,10 @@ func TestSlowSubscriberHoldsPublisherBack(t *testing.T) {
 }
 
 // TestFloodToOneself has a client publish to itself without reading.
-func TestFloodToOneself(t *testing.T) {
-	b := startBroker(t, Options{}, func(c *Config) {
+func TestFloodToOneself(t *testing.T) { overEach(t, floodToOneself) }
+
+func floodToOneself(t *testing.T, over func(*Config)) {
+	b := startBroker(t, Options{}, over, func(c *Config) {
 		c.Limits.WriteTimeout = conf.Duration(time.Second)
 		c.Limits.WriteBuffer = 64 << 10
 	})
@@ -225,13 +234,19 @@ func TestSlowSubscriberDoesNotHoldUpTheGateway(t *testing.T) {
 // TestUnreadAcknowledgementsAreBounded has a client that asks for answers and
 // does not read them.
 func TestUnreadAcknowledgementsAreBounded(t *testing.T) {
+
+	overEach(t, unreadAcknowledgementsAreBounded, "TCP", "unix", "secure WebSocket")
+
+}
+
+func unreadAcknowledgementsAreBounded(t *testing.T, over func(*Config)) {
 	const high = 64 << 10
-	b := startBroker(t, Options{}, func(c *Config) {
+	b := startBroker(t, Options{}, over, func(c *Config) {
 		c.Limits.WriteTimeout = conf.Duration(2 * time.Second)
 		c.Limits.WriteBuffer = high
 	})
 	p := dial(t, b)
-	p.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
+	p.readLittle(4 << 10)
 	p.connect("p")
 	ended := make(chan struct{})
 	go func() {

@@ -46,6 +46,9 @@ func (c *conn) flush() {
 
 // take gives the buffer to the caller as the only writer. mu is held.
 func (c *conn) take() {
+	if c.ws != nil {
+		c.buf.b = c.ws.take(c.buf.b)
+	}
 	c.wbuf, c.woff, c.werr = c.buf, 0, nil
 	c.buf, c.out, c.writing = nil, len(c.wbuf.b), true
 }

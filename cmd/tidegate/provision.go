@@ -155,11 +155,9 @@ func provisionConfig(c Config) provision.Config {
 		}
 	}
 	for i, l := range c.Edge.Listeners {
-		_, port, err := net.SplitHostPort(l.Bind)
-		if err != nil {
-			continue
+		if _, port, err := net.SplitHostPort(l.Bind); err == nil { // else a unix socket
+			p.Listeners = append(p.Listeners, provision.Listener{Port: port, TLS: l.Cert != "", Anonymous: l.Anonymous, WebSocket: l.Protocol == "websocket"})
 		}
-		p.Listeners = append(p.Listeners, provision.Listener{Port: port, TLS: l.Cert != "", Anonymous: l.Anonymous})
 		at := fmt.Sprintf("edge.listener[%d].", i)
 		add(at+"cert", l.Cert, provision.Certificate, l.Key)
 		add(at+"key", l.Key, provision.Key, "")

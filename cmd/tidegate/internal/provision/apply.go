@@ -47,6 +47,7 @@ type File struct {
 type Listener struct {
 	Port           string
 	TLS, Anonymous bool
+	WebSocket      bool // MQTT is in WebSockets, and is not announced
 }
 
 // Checker reads a configuration as the gateway does. place says where a file lies

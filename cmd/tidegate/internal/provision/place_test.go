@@ -133,7 +133,7 @@ func checkForTest(text []byte, place func(string) string) (Config, []Problem) {
 	}
 	c := Config{ID: file.Gateway.ID, ResetLine: file.Gateway.ResetLine, UsersFile: file.Edge.Access.UsersFile}
 	for i, l := range file.Edge.Listener {
-		c.Listeners = append(c.Listeners, Listener{strings.TrimPrefix(l.Bind, ":"), l.Cert != "", l.Anonymous})
+		c.Listeners = append(c.Listeners, Listener{Port: strings.TrimPrefix(l.Bind, ":"), TLS: l.Cert != "", Anonymous: l.Anonymous})
 		if l.Cert != "" {
 			at := fmt.Sprintf("edge.listener[%d].", i)
 			c.Files = append(c.Files, File{at + "cert", l.Cert, Certificate, l.Key}, File{at + "key", l.Key, Key, ""})

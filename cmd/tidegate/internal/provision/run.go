@@ -267,6 +267,9 @@ func (r *run) discovery() {
 		return // a machine without systemd
 	}
 	for i, l := range r.out.Listener {
+		if l.WebSocket {
+			continue
+		}
 		kind := "_mqtt._tcp"
 		if l.TLS {
 			kind = "_secure-mqtt._tcp"
@@ -329,6 +332,9 @@ func (o *Outcome) use(c Config) {
 		if l.TLS {
 			how += ", TLS"
 			o.TLS = true
+		}
+		if l.WebSocket {
+			how += ", WebSocket"
 		}
 		if l.Anonymous {
 			how += ", without a password"

@@ -1,0 +1,100 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// overEach runs f with each kind of listener in the place of the first, or with
+// some of them.
+func overEach(t *testing.T, f func(t *testing.T, over func(*Config)), some ...string) {
+	files := newCertFiles(t, newAuthority(t, "home CA"), 1)
+	socket := filepath.Join(files.dir, "s")
+	for name, set := range map[string]func(*ListenerConfig){
+		"TCP":              func(*ListenerConfig) {},
+		"TLS":              func(l *ListenerConfig) { l.Cert, l.Key = files.cert, files.key },
+		"unix":             func(l *ListenerConfig) { l.Bind = unixPrefix + socket },
+		"WebSocket":        func(l *ListenerConfig) { l.Protocol = overWebSocket },
+		"secure WebSocket": func(l *ListenerConfig) { l.Protocol, l.Cert, l.Key = overWebSocket, files.cert, files.key },
+	} {
+		if len(some) > 0 && !slices.Contains(some, name) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) { f(t, func(c *Config) { set(&c.Listeners[0]) }) })
+	}
+}
+
+// dialRaw connects to listener i in the way that this one wants.
+func dialRaw(t testing.TB, b *Broker, i int) net.Conn {
+	t.Helper()
+	at := b.Addrs()[i]
+	nc, err := net.Dial(at.Network(), at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc
+}
+
+// dialThrough connects to listener i as its configuration wants it.
+func dialThrough(t testing.TB, b *Broker, i int) net.Conn {
+	t.Helper()
+	nc, terms := dialRaw(t, b, i), b.listeners[i].terms.Load()
+	if terms.tls != nil {
+		secure := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+		if err := secure.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		nc = secure
+	}
+	if terms.path == "" {
+		return nc
+	}
+	to := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
+	client := &http.Client{Transport: &http.Transport{DialContext: to}}
+	ws, _, err := websocket.Dial(t.Context(), "ws://gateway"+terms.path, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt"}})
+	if err != nil {
+		nc.Close()
+		t.Fatal(err)
+	}
+	ws.SetReadLimit(mostMessage)
+	return &framed{Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws, sock: nc}
+}
+
+// framed is a WebSocket of a test. It closes as a client that is cut off does.
+type framed struct {
+	net.Conn
+	ws   *websocket.Conn
+	sock net.Conn
+}
+
+func (f *framed) Close() error { return f.ws.CloseNow() }
+
+// socketOf returns what a connection goes through in the end.
+func socketOf(nc net.Conn) net.Conn {
+	switch nc := nc.(type) {
+	case *framed:
+		return socketOf(nc.sock)
+	case *tls.Conn:
+		return nc.NetConn()
+	}
+	return nc
+}
+
+// readLittle makes the receive buffer of a peer small.
+func (p *peer) readLittle(bytes int) {
+	p.t.Helper()
+	small, ok := socketOf(p.nc).(interface{ SetReadBuffer(int) error })
+	if !ok {
+		p.t.Fatalf("%T has no buffer", p.nc)
+	}
+	if err := small.SetReadBuffer(bytes); err != nil {
+		p.t.Fatal(err)
+	}
+}
