@@ -7,6 +7,10 @@ const outboundAliases = 64
 // mostHits bounds how long a topic that was used a lot keeps its alias.
 const mostHits = 15
 
+// longAlias is the longest topic that gets an alias, in bytes: the connection
+// holds on to it.
+const longAlias = 1 << 10
+
 // aliasCost is by how many bytes a PUBLISH that introduces an alias is longer:
 // the property, and one more for each of two lengths.
 const aliasCost = 3 + 2

@@ -123,6 +123,9 @@ func (c *conn) attach(ctx context.Context, peer *x509.Certificate) error {
 	c.grant.Store(may)
 	c.setLimits(pk)
 	if w != nil {
+		if !c.owe(w.size()) {
+			return c.deny(pk, packets.ErrQuotaExceeded)
+		}
 		w.msg.From = id
 		c.will = w
 		if !w.allowed(may) {
@@ -321,6 +324,10 @@ func (c *conn) join(pk *packets.Packet, id string, said packets.Properties) erro
 	}
 	present := s != nil
 	if s == nil {
+		if c.b.crammed() {
+			c.b.stats.overloads.Add(1)
+			return packets.ErrQuotaExceeded
+		}
 		s = newSession(c.b, id)
 		s.user = c.grant.Load().user
 		c.b.seatSession(seat, s)
@@ -358,7 +365,8 @@ func (c *conn) start(pk *packets.Packet, s *session, present bool, said packets.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gen++
-	s.will, s.until = nil, time.Time{}
+	s.leaveWill(nil)
+	s.until = time.Time{}
 	s.window = sessions.InFlight
 	c.sess, c.gen = s, s.gen
 	if c.v5 {

@@ -18,6 +18,8 @@ type batch struct {
 	fresh *node  // the message must still be the one retained here; nil: any
 	forms [2 * 3 * 2]encoding
 
+	flushed int64 // bytesOut at the last flush
+
 	// For Stats, added up in settle.
 	received, sent, bytesOut, payloadOut int64
 	packetsIn, bytesIn, payloadIn        int64
@@ -77,7 +79,11 @@ func (bt *batch) flush() {
 	}
 	clear(bt.dirty)
 	bt.dirty = bt.dirty[:0]
+	bt.flushed = bt.bytesOut
 }
+
+// heavy is how many bytes a batch makes ready before it flushes.
+const heavy = 4 << 20
 
 func flushAll(list []*conn) {
 	for _, c := range list {
@@ -155,20 +161,26 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 		return outdated
 	}
 	high := bt.b.highWater()
-	if n := c.pending(); n > high {
+	n := c.pending()
+	tight := (n > lightBuffer && c.writing || len(m.Payload) > lightBuffer) && bt.b.crammed()
+	if n > high || tight {
 		if f.qos > 0 {
 			c.starved = true
+			idle := !c.writing && n == 0
 			c.mu.Unlock()
+			if idle {
+				bt.b.hungry.add(c.sess)
+			}
 			bt.slow(c)
 			return noRoom
 		}
-		if n > slack*high {
+		if n > slack*high || tight {
 			c.mu.Unlock()
 			bt.b.stats.droppedSlow.Add(1)
 			return notSent
 		}
 	}
-	if c.short != nil && len(m.Topic) > 3 && room >= aliasCost {
+	if c.short != nil && len(m.Topic) > 3 && len(m.Topic) <= longAlias && room >= aliasCost {
 		f.alias, f.bare = c.short.pick(m.Topic)
 	}
 	was := len(c.buf.b)

@@ -58,6 +58,8 @@ type Broker struct {
 	retaining [64]sync.Mutex // by topic: all that is done with a retained message is one step
 	seed      maphash.Seed
 
+	memory  memory
+	hungry  hungry
 	stats   counters
 	notices notices
 	flooded atomic.Pointer[session] // one whose queue was full; told of by keepHouse
@@ -100,6 +102,7 @@ func New(cfg Config, opt Options) (*Broker, error) {
 		perAddr:  map[string]int{},
 		seed:     maphash.MakeSeed(),
 	}
+	b.trie.memory = &b.memory
 	b.routes = routes{trie: &b.trie, m: map[string]*route{}}
 	who, err := newAccess(cfg.Access, nil)
 	if err != nil {

@@ -66,6 +66,11 @@ type LimitsConfig struct {
 	// is not read from until there is room.
 	Unacknowledged int `toml:"unacknowledged"`
 
+	// Memory bounds what clients make the broker hold besides retained messages
+	// and queues: what is in flight to them or not read by them, packets that
+	// are not all there yet, subscriptions, sessions, wills.
+	Memory conf.Size `toml:"memory"`
+
 	// Retained and RetainedBytes bound the retained messages.
 	Retained      int       `toml:"retained"`
 	RetainedBytes conf.Size `toml:"retained-bytes"`
@@ -113,6 +118,7 @@ func DefaultConfig() Config {
 			StallAfter:         conf.Duration(time.Second),
 			WriteTimeout:       conf.Duration(10 * time.Second),
 			Unacknowledged:     1000,
+			Memory:             96 << 20,
 			Retained:           20_000,
 			RetainedBytes:      32 << 20,
 		},
@@ -196,6 +202,7 @@ func (c Config) checkNumbers() []conf.Problem {
 	span("limits.write-timeout", l.WriteTimeout, 50*time.Millisecond, time.Hour)
 	span("limits.max-keep-alive", l.MaxKeepAlive, 0, 65535*time.Second)
 	num("limits.unacknowledged", l.Unacknowledged, 1, 65535)
+	size("limits.memory", l.Memory, 1<<20, 1<<40)
 	num("limits.retained", l.Retained, 0, many)
 	size("limits.retained-bytes", l.RetainedBytes, 0, 1<<40)
 	s := c.Session

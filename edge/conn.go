@@ -41,9 +41,11 @@ type conn struct {
 	judge   *grant // by which
 	aliases []string
 	will    *will // nil: none
+	owed    int64 // bytes charged for the will and the aliases
 
 	mu      sync.Mutex    // guards what follows; taken after a session's mu
 	buf     *buffer       // appended and not yet taken by a writer; may be nil
+	bufHeld int           // bytes of buf that are charged for
 	out     int           // bytes a writer has taken and not yet written
 	writing bool          // somebody writes, and looks again before leaving
 	closed  bool          //
@@ -54,11 +56,12 @@ type conn struct {
 	drained chan struct{} // closed when below the low-water mark; nil: nobody waits
 
 	// Of whoever has set writing.
-	wbuf *buffer
-	woff int
-	werr error
-	try  func(fd uintptr) bool // made once: a closure per write would be an allocation
-	push func(fd uintptr) bool
+	wbuf  *buffer
+	wHeld int // bytes of wbuf that are charged for; guarded by mu
+	woff  int
+	werr  error
+	try   func(fd uintptr) bool // made once: a closure per write would be an allocation
+	push  func(fd uintptr) bool
 
 	grant   atomic.Pointer[grant] // set while attaching; a reload replaces it
 	moved   atomic.Uint32         // counts writes that made progress
@@ -120,6 +123,7 @@ func (c *conn) begin() bool {
 // flush; over that it should wait until the target has drained.
 func (c *conn) end(was int) (first, over bool) {
 	first = was == 0 && len(c.buf.b) > 0 && !c.writing
+	c.weigh()
 	over = !c.stalled && c.pending() > c.b.highWater()
 	c.mu.Unlock()
 	return first, over
@@ -188,7 +192,8 @@ func (c *conn) progress() {
 
 // below says whether publishers may go on. mu is held.
 func (c *conn) below() bool {
-	return c.pending() <= c.b.highWater()/2
+	n := c.pending()
+	return n <= c.b.highWater()/2 && (n <= lightBuffer || !c.b.crammed())
 }
 
 // close ends the connection; whoever waits for it goes on.
@@ -203,6 +208,7 @@ func (c *conn) close() {
 	if c.buf != nil {
 		c.buf.release()
 		c.buf = nil
+		c.lighten(&c.bufHeld)
 	}
 	if c.drained != nil {
 		close(c.drained)

@@ -20,6 +20,9 @@ func (b *Broker) deliver(bt *batch, m *Message, rt *route, from *session, w *wai
 			}
 		}
 		b.deliverTo(bt, t.s, m, f, w)
+		if bt.bytesOut-bt.flushed > heavy {
+			bt.flush()
+		}
 	}
 	bt.share = false
 	for i := range rt.shared {
@@ -63,12 +66,19 @@ func (b *Broker) retain(m *Message) {
 		return
 	}
 	limits := &b.config().Limits
-	if !b.trie.retain(m, limits.Retained, int64(limits.RetainedBytes)) {
+	most, nodes := limits.Retained, int64(0)
+	if len(m.Payload) > 0 {
+		if nodes = pathCost(m.Topic); !b.take(nodes) {
+			most, nodes = 0, 0
+		}
+	}
+	if !b.trie.retain(m, most, int64(limits.RetainedBytes)) {
 		b.stats.droppedRetained.Add(1)
 		gone := *m
 		gone.Payload = nil
 		m = &gone
 	}
+	b.memory.charge(-nodes) // the trie charges for those that are new
 	if b.store != nil {
 		b.store.retain(m)
 	}
@@ -82,13 +92,11 @@ const retainedPart = maxKeptBuffer / 2
 // the client's own reader when they are too many for its buffer.
 func (b *Broker) sendRetained(bt *batch, c *conn, sub *subscription) {
 	nodes := b.trie.retainedFor(sub.filter)
-	written := bt.bytesOut
 	for _, n := range nodes {
 		for b.sendOneRetained(bt, c, sub, n, len(nodes)) == outdated {
 		}
-		if bt.bytesOut-written > retainedPart {
+		if bt.bytesOut-bt.flushed > retainedPart {
 			bt.flush()
-			written = bt.bytesOut
 		}
 		if len(bt.full) > 0 {
 			bt.flush()

@@ -32,6 +32,7 @@ type frames struct {
 	err     error
 	idle    bool      // the last read has brought no MQTT
 	granted time.Time // when the read deadline was last set
+	held    int64     // bytes charged for: a long body, or a buffer with half a packet
 }
 
 func (f *frames) init(c *conn) {
@@ -47,6 +48,9 @@ func (f *frames) init(c *conn) {
 // ErrPacketTooLarge before any of its body is read.
 func (f *frames) next(limit int) (first byte, body []byte, own bool, err error) {
 	var n, used int
+	if f.held > 0 {
+		f.repay()
+	}
 	for {
 		head := f.buf[f.r:f.w]
 		if len(head) >= 2 {
@@ -93,9 +97,17 @@ func (f *frames) peek() (byte, error) {
 // long reads a body that does not fit into the buffer. Memory grows with what
 // has arrived, not with what was announced.
 func (f *frames) long(n int) ([]byte, error) {
-	body := make([]byte, 0, min(n, 4*readSize))
+	var body []byte
 	for {
 		part := min(n-len(body), f.w-f.r)
+		if len(body)+part > cap(body) {
+			grown := min(n, max(4*readSize, 2*cap(body)))
+			if !f.c.b.take(int64(grown - cap(body))) {
+				return nil, packets.ErrQuotaExceeded
+			}
+			f.held += int64(grown - cap(body))
+			body = append(make([]byte, 0, grown), body...)
+		}
 		body = append(body, f.buf[f.r:f.r+part]...)
 		f.r += part
 		if len(body) == n {
@@ -203,6 +215,12 @@ func (f *frames) readOnce(fd uintptr) bool {
 		case syscall.EAGAIN:
 			if f.w == 0 {
 				f.release()
+			} else if f.held == 0 && f.pool != nil {
+				if !f.c.b.take(readSize) {
+					f.err = packets.ErrQuotaExceeded
+					return true
+				}
+				f.held = readSize
 			}
 			return false
 		}
@@ -217,6 +235,12 @@ func (f *frames) take() {
 		f.pool = readBuffers.Get().(*[readSize]byte)
 		f.buf = f.pool[:]
 	}
+}
+
+// repay gives back what a packet was charged for.
+func (f *frames) repay() {
+	f.c.b.memory.charge(-f.held)
+	f.held = 0
 }
 
 // release gives the buffer back; it is empty.

@@ -14,7 +14,11 @@ type seat struct {
 	users  int        // guarded by Broker.mu; connections that are joining
 }
 
-func newSession(b *Broker, id string) *session { return &session{b: b, id: id} }
+func newSession(b *Broker, id string) *session {
+	s := &session{b: b, id: id}
+	s.owe(sessionCost + 2*int64(len(id)))
+	return s
+}
 
 // sit returns the seat of a client id; stand lets go of it.
 func (b *Broker) sit(id string) *seat {
@@ -124,6 +128,7 @@ func (b *Broker) keepHouse(ctx context.Context) {
 		case now := <-tick.C:
 			b.visitAbsent(now)
 			b.releaseOverdue(now)
+			b.feed()
 			b.tellSys(&sys, now, b.config().SysInterval.Std())
 			if s := b.flooded.Swap(nil); s != nil {
 				b.notice("queue full, the newest messages are dropped", s.id)
@@ -212,6 +217,6 @@ func (s *session) dueWill(now time.Time) *will {
 		return nil
 	}
 	w := s.will
-	s.will = nil
+	s.leaveWill(nil)
 	return w
 }

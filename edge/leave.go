@@ -123,6 +123,8 @@ func (c *conn) finish() {
 	c.close()
 	c.settleBatch()
 	c.in.release()
+	c.in.repay()
+	c.b.memory.charge(-c.owed)
 	close(c.done)
 	c.b.forget(c)
 }
@@ -168,7 +170,8 @@ func (b *Broker) detach(c *conn) {
 	}
 	if w != nil && !ends && w.delay > 0 && !b.isStopping() {
 		w.due = now.Add(min(w.delay, s.expiry))
-		s.will, w = w, nil
+		s.leaveWill(w)
+		w = nil
 	}
 	var left []inheritance
 	if !ends && !c.taken.Load() && !b.isStopping() {

@@ -194,6 +194,9 @@ func (c *conn) resolve(in *inbound) (*route, error) {
 		if c.aliases == nil {
 			c.aliases = make([]string, topicAliases)
 		}
+		if !c.owe(int64(len(rt.topic) - len(c.aliases[in.alias-1]))) {
+			return nil, packets.ErrQuotaExceeded
+		}
 		c.aliases[in.alias-1] = rt.topic
 	}
 	in.topic = name

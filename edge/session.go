@@ -31,6 +31,9 @@ type session struct {
 	late   bool // has left a command unacknowledged for too long: tickets do not wait for it
 	in2    map[uint16]*exchange
 	serial uint32 // of the last exchange
+	lent   int64  // bytes charged for what is in flight
+	owed   int64  // bytes charged for the rest
+	paid   int    // of in2: how many are charged for
 
 	expiry time.Duration // how long it is kept without a client; forever when negative
 	until  time.Time     // when it ends; zero while connected or never
@@ -76,7 +79,7 @@ func (s *session) enqueueLocked(bt *batch, d delivery, more int) {
 		return
 	}
 	c := s.conn.Load()
-	if c != nil && s.out.again == s.out.n && s.mayFly() {
+	if c != nil && s.out.again == s.out.n && s.mayFly(d.m) {
 		s.out.add(d)
 		if s.launch(bt, c) {
 			return
@@ -96,10 +99,10 @@ func (s *session) enqueueLocked(bt *batch, d delivery, more int) {
 	}
 }
 
-// mayFly says whether one more may be in flight: within the window, the bytes
-// and the span of packet ids.
-func (s *session) mayFly() bool {
-	return s.out.flying < s.window && s.out.again < maxSpan && s.out.held < int64(s.b.config().Session.QueueBytes)
+// mayFly says whether m too may be in flight: within the window, the bytes and
+// the span of packet ids.
+func (s *session) mayFly(m *Message) bool {
+	return s.out.flying < s.window && s.out.again < maxSpan && s.out.held < int64(s.b.config().Session.QueueBytes) && s.borrow(queuedSize(m))
 }
 
 // grown keeps count of what waits.
@@ -181,9 +184,9 @@ func (s *session) pump(bt *batch, c *conn) {
 			return
 		}
 	}
-	for s.out.again < s.out.n && s.out.again == s.out.gone && s.mayFly() {
+	for s.out.again < s.out.n && s.out.again == s.out.gone {
 		m := s.out.at(s.out.gone).m
-		if !s.launch(bt, c) {
+		if !s.mayFly(m) || !s.launch(bt, c) {
 			return
 		}
 		s.grown(m, -1)
@@ -223,6 +226,7 @@ func (s *session) acked(bt *batch, c *conn, kind byte, id uint16, reason byte) {
 		s.inTime(d)
 		s.out.flying--
 		s.out.finish(d)
+		s.repay()
 		s.pump(bt, c)
 	default:
 		served = false
@@ -265,6 +269,8 @@ func (s *session) end() (*will, []delivery) {
 	subs, queued, waiting, w := s.subs, s.out.queued, s.out.waiting(), s.will
 	waiters, left := s.abandon(), s.out.orphans()
 	s.subs, s.out, s.in2, s.will = nil, outbox{}, nil, nil
+	s.b.memory.charge(-s.owed - s.lent)
+	s.owed, s.lent, s.paid = 0, 0, 0
 	s.mu.Unlock()
 	s.queued.Add(-int32(waiting))
 	s.b.queuedBytes.Add(-queued)

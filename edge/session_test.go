@@ -24,6 +24,7 @@ func TestSessionWaitsForItsClient(t *testing.T) {
 			for i := range 100 {
 				p.publish(fmt.Sprint("t/", i%3), fmt.Sprint(i), byte(i%3))
 			}
+			p.ping() // the last one, at QoS 0, has arrived too
 			s = dial(t, b)
 			if !s.connect("s", version(v), resume(), expiry(100)).SessionPresent {
 				t.Fatal("the session is gone")

@@ -58,6 +58,9 @@ func (c *conn) accept(bt *batch, in *inbound) (t Ticket, known bool, err error) 
 	if len(s.in2) >= maxExchanges*int(limit) {
 		return t, false, packets.ErrReceiveMaximum // it never sends PUBREL
 	}
+	if !s.mayExchange() {
+		return t, false, packets.ErrQuotaExceeded
+	}
 	s.serial++
 	e = &exchange{serial: s.serial, gen: c.gen}
 	if s.in2 == nil {
@@ -86,7 +89,7 @@ func (c *conn) refuse(bt *batch, in *inbound) {
 func (s *session) forget(c *conn, id uint16) {
 	s.mu.Lock()
 	e := s.in2[id]
-	delete(s.in2, id)
+	s.dropExchange(id)
 	s.mu.Unlock()
 	if e != nil && e.gen == c.gen {
 		c.freed()
@@ -146,7 +149,7 @@ func (s *session) settle2(id uint64, reason byte) (c *conn, first bool) {
 		c = nil // the client has not asked again yet
 	}
 	if reason >= 0x80 {
-		delete(s.in2, uint16(id))
+		s.dropExchange(uint16(id))
 		s.b.stats.refused.Add(1)
 	} else {
 		e.settled = true
@@ -168,7 +171,7 @@ func (s *session) settle2(id uint64, reason byte) (c *conn, first bool) {
 func (s *session) release(bt *batch, c *conn, id uint16) {
 	s.mu.Lock()
 	e := s.in2[id]
-	delete(s.in2, id)
+	s.dropExchange(id)
 	s.mu.Unlock()
 	reason := packets.ErrPacketIdentifierNotFound.Code
 	if e != nil {

@@ -14,6 +14,7 @@ type Stats struct {
 	RetainedBytes int64
 	Queued        int   // messages waiting in sessions
 	QueuedBytes   int64 // and their bytes
+	HeldBytes     int64 // what limits.memory bounds
 
 	// Since the start.
 	ConnectionsTotal   int64
@@ -40,6 +41,7 @@ type Stats struct {
 	Refused            int64 // by the uplink
 	Wills              int64
 	SessionsExpired    int64
+	Overloads          int64 // times something was refused because limits.memory was reached
 	Overdue            int64 // commands that a client left unacknowledged for too long; they wait in its session
 
 	// edge.db.
@@ -62,8 +64,8 @@ type Stats struct {
 
 // counters are what Stats are made of.
 type counters struct {
-	connections, refusedConnections, acceptErrors, loginsFailed, malformed, timeouts, cut, panics atomic.Int64
-	received, sent, sentBytes, pauses, denied, refused, wills, expiredSessions, overdue           atomic.Int64
+	connections, refusedConnections, acceptErrors, loginsFailed, malformed, timeouts, cut, panics  atomic.Int64
+	received, sent, sentBytes, pauses, denied, refused, wills, expiredSessions, overdue, overloads atomic.Int64
 
 	connects, packetsIn, bytesIn, payloadIn, payloadOut, said, saidBytes, inside atomic.Int64
 
@@ -85,7 +87,7 @@ func (n *counters) add(bt *batch) {
 		n.packetsIn.Add(bt.packetsIn)
 		n.bytesIn.Add(bt.bytesIn)
 	}
-	bt.received, bt.sent, bt.bytesOut, bt.payloadOut = 0, 0, 0, 0
+	bt.received, bt.sent, bt.bytesOut, bt.payloadOut, bt.flushed = 0, 0, 0, 0, 0
 	bt.packetsIn, bt.bytesIn, bt.payloadIn = 0, 0, 0
 }
 
@@ -94,6 +96,7 @@ func (b *Broker) Stats() Stats {
 	n := &b.stats
 	s := Stats{
 		QueuedBytes:        b.queuedBytes.Load(),
+		HeldBytes:          b.memory.used.Load(),
 		ConnectionsTotal:   n.connections.Load(),
 		ConnectionsRefused: n.refusedConnections.Load(),
 		Connects:           n.connects.Load(),
@@ -117,6 +120,7 @@ func (b *Broker) Stats() Stats {
 		Wills:              n.wills.Load(),
 		SessionsExpired:    n.expiredSessions.Load(),
 		Overdue:            n.overdue.Load(),
+		Overloads:          n.overloads.Load(),
 		DroppedQueue:       n.droppedQueue.Load(),
 		DroppedSlow:        n.droppedSlow.Load(),
 		DroppedExpired:     n.droppedExpired.Load(),

@@ -27,15 +27,23 @@ func (c *conn) subscribe(body []byte) error {
 			reasons = append(reasons, c.failure(reason))
 			continue
 		}
+		cost := pathCost(sub.filter) + subscriptionCost
+		if !c.b.take(cost) {
+			reasons = append(reasons, c.failure(packets.ErrQuotaExceeded.Code))
+			continue
+		}
 		isNew, reason := c.sess.keep(sub, &c.grant, c.b.config().Session.Subscriptions)
 		if reason == packets.ErrNotAuthorized.Code {
 			c.b.notice("subscription denied by the permissions", c.sess.id, "user", c.grant.Load().user, "topic", sub.filter)
 		}
+		if reason == 0 {
+			c.b.trie.subscribe(sub)
+		}
+		c.b.memory.charge(-cost) // the trie charges for what is new
 		if reason != 0 {
 			reasons = append(reasons, c.failure(reason))
 			continue
 		}
-		c.b.trie.subscribe(sub)
 		reasons = append(reasons, sub.qos)
 		if share, _, _ := cutShare(sub.filter); share == "" && (sub.handle == 0 || sub.handle == 1 && isNew) {
 			retained = append(retained, sub)

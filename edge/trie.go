@@ -31,6 +31,7 @@ type trie struct {
 	gen  atomic.Uint64 // grows with every change of a subscription
 
 	watchers []*watcher // replaced, never changed
+	memory   *memory    // charged for nodes and subscriptions; nil: nothing is
 
 	subscriptions int
 	shared        int // of them
@@ -69,17 +70,17 @@ func (t *trie) subscribe(sub *subscription) {
 	share, filter, _ := cutShare(sub.filter)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.root.grow(filter)
+	n := t.grow(filter)
 	if share == "" {
 		if n.subs == nil {
 			n.subs = map[*session]*subscription{}
 		}
 		if n.subs[sub.s] == nil {
-			t.subscriptions++
+			t.counted(1, sub.filter)
 		}
 		n.subs[sub.s] = sub
 	} else if n.join(share, sub) {
-		t.subscriptions++
+		t.counted(1, sub.filter)
 		t.shared++
 	}
 	t.gen.Add(1)
@@ -95,14 +96,26 @@ func (t *trie) unsubscribe(s *session, whole string) {
 		return
 	}
 	if share != "" && n.leave(share, s) {
-		t.subscriptions--
+		t.counted(-1, whole)
 		t.shared--
 	} else if share == "" && n.subs[s] != nil {
 		delete(n.subs, s)
-		t.subscriptions--
+		t.counted(-1, whole)
 	}
-	n.prune()
+	t.prune(n)
 	t.gen.Add(1)
+}
+
+// counted notes that there is one subscription more, or less.
+func (t *trie) counted(n int, filter string) {
+	t.subscriptions += n
+	t.charge(int64(n) * (subscriptionCost + 2*int64(len(filter))))
+}
+
+func (t *trie) charge(n int64) {
+	if t.memory != nil {
+		t.memory.charge(n)
+	}
 }
 
 // join puts sub into a group and says whether its session is new there.
@@ -148,7 +161,8 @@ func without(list []*subscription, s *session) []*subscription {
 }
 
 // grow returns the node of a name or filter, made if need be.
-func (n *node) grow(path string) *node {
+func (t *trie) grow(path string) *node {
+	n, made := &t.root, 0
 	for level, rest, more := "", path, true; more; {
 		level, rest, more = strings.Cut(rest, "/")
 		child := n.children[level]
@@ -158,9 +172,11 @@ func (n *node) grow(path string) *node {
 			}
 			child = &node{parent: n, level: strings.Clone(level)}
 			n.children[child.level] = child
+			made += nodeCost + len(child.level)
 		}
 		n = child
 	}
+	t.charge(int64(made))
 	return n
 }
 
@@ -174,11 +190,14 @@ func (n *node) find(path string) *node {
 }
 
 // prune takes away the branch that ends in n as far as it carries nothing.
-func (n *node) prune() {
+func (t *trie) prune(n *node) {
+	gone := 0
 	for n.parent != nil && len(n.children) == 0 && len(n.subs) == 0 && len(n.groups) == 0 && n.retained.Load() == nil {
 		delete(n.parent.children, n.level)
+		gone += nodeCost + len(n.level)
 		n = n.parent
 	}
+	t.charge(-int64(gone))
 }
 
 // match calls visit for every node whose filter matches the topic name
@@ -224,12 +243,10 @@ func (t *trie) retain(m *Message, most int, mostBytes int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var n *node
-	if len(m.Payload) == 0 {
-		if n = t.root.find(m.Topic); n == nil {
-			return true
-		}
-	} else {
-		n = t.root.grow(m.Topic)
+	if len(m.Payload) > 0 && most > 0 {
+		n = t.grow(m.Topic)
+	} else if n = t.root.find(m.Topic); n == nil {
+		return len(m.Payload) == 0
 	}
 	old := n.retained.Load()
 	count, bytes := t.retained, t.retainedBytes
@@ -242,7 +259,7 @@ func (t *trie) retain(m *Message, most int, mostBytes int64) bool {
 		n.retained.Store(m)
 	} else {
 		n.retained.Store(nil)
-		n.prune()
+		t.prune(n)
 	}
 	t.retained, t.retainedBytes = count, bytes
 	return kept || len(m.Payload) == 0
@@ -252,11 +269,11 @@ func (t *trie) retain(m *Message, most int, mostBytes int64) bool {
 func (t *trie) retainOwn(m *Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := t.root.grow(m.Topic); len(m.Payload) > 0 {
+	if n := t.grow(m.Topic); len(m.Payload) > 0 {
 		n.retained.Store(m)
 	} else {
 		n.retained.Store(nil)
-		n.prune()
+		t.prune(n)
 	}
 }
 

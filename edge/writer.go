@@ -51,6 +51,7 @@ func (c *conn) take() {
 	}
 	c.wbuf, c.woff, c.werr = c.buf, 0, nil
 	c.buf, c.out, c.writing = nil, len(c.wbuf.b), true
+	c.wHeld, c.bufHeld = c.bufHeld, 0
 }
 
 // rest ends the caller's turn as the writer, after giving the session a chance
@@ -58,6 +59,7 @@ func (c *conn) take() {
 func (c *conn) rest() {
 	c.wbuf.release()
 	c.wbuf, c.out = nil, 0
+	c.lighten(&c.wHeld)
 	if c.starved {
 		c.starved = false
 		c.mu.Unlock()
@@ -71,6 +73,7 @@ func (c *conn) rest() {
 // fail ends the connection after an error of writing. mu is held, and let go.
 func (c *conn) fail(err error) {
 	c.writing = false
+	c.lighten(&c.wHeld)
 	c.mu.Unlock()
 	if errors.Is(err, errWriteTimeout) {
 		c.b.stats.cut.Add(1)
