@@ -324,8 +324,10 @@ func TestClientsLargePayload(t *testing.T) {
 		mosquitto := h.sub(t, w, "-t", topic, "-q", "2")
 		file := replaceFile(t, filepath.Join(t.TempDir(), "large"), []byte(large))
 		h.pub(t, w, "", "-t", topic, "-q", "2", "-f", file)
-		js.publish(t, fields{"topic": topic, "text": "x", "length": len(large), "qos": 1})
 		for _, qos := range []int{2, 1} {
+			if qos == 1 { // only now: mosquitto_sub has a message at QoS 2 when it is released
+				js.publish(t, fields{"topic": topic, "text": "x", "length": len(large), "qos": 1})
+			}
 			if got := js.event(t, "message"); got.Length != len(large) || got.SHA256 != hex.EncodeToString(sum[:]) {
 				t.Errorf("MQTT.js: got %+v, want %d bytes with sum %x", got, len(large), sum)
 			}
