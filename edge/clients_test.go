@@ -19,24 +19,49 @@ import (
 // mosquitto_sub (Debian: mosquitto-clients) and MQTT.js (npm, in
 // testdata/mqttjs). A test fails when one of them is missing.
 
-// home is a running broker with users, on TCP and TLS.
+// home is a running broker with users, on every kind of listener.
 type home struct {
 	*Broker
-	ca       string // path
-	tcp, tls string // host:port
+	ca    string            // path
+	files certFiles         // of the listeners with TLS
+	users string            // path
+	at    map[string]string // host:port, or a path, by what a way says
 }
 
 // way is how a client comes in.
 type way struct {
-	version int // 4 for MQTT 3.1.1, 5
-	tls     bool
+	version  int // 4 for MQTT 3.1.1, 5
+	listener string
 }
 
-func (w way) String() string {
-	return map[int]string{4: "3.1.1", 5: "5"}[w.version] + map[bool]string{false: " TCP", true: " TLS"}[w.tls]
+func (w way) String() string { return map[int]string{4: "3.1.1 ", 5: "5 "}[w.version] + w.listener }
+
+// mosquitto is the way for Mosquitto's clients, which know no WebSockets (2.0.11):
+// beside MQTT.js in one they come in without it.
+func (w way) mosquitto() way {
+	switch w.listener {
+	case "WebSocket":
+		w.listener = "TCP"
+	case "secure WebSocket":
+		w.listener = "TLS"
+	}
+	return w
 }
 
-var ways = []way{{4, false}, {4, true}, {5, false}, {5, true}}
+// someWays are for tests to whom the listener is all but the same.
+func someWays() []way {
+	return []way{{4, "TCP"}, {5, "TLS"}, {4, "unix"}, {5, "WebSocket"}, {4, "secure WebSocket"}}
+}
+
+// allWays are all versions over all listeners.
+func allWays() (all []way) {
+	for _, version := range []int{4, 5} {
+		for _, listener := range []string{"TCP", "TLS", "unix", "WebSocket", "secure WebSocket"} {
+			all = append(all, way{version, listener})
+		}
+	}
+	return all
+}
 
 func newHome(t *testing.T) *home {
 	t.Helper()
@@ -57,7 +82,9 @@ publish = ["t/#"]
 subscribe = ["t/#"]
 `))
 	cfg := DefaultConfig()
-	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0"}, {Bind: "127.0.0.1:0", Cert: files.cert, Key: files.key}}
+	const any = "127.0.0.1:0"
+	cfg.Listeners = []ListenerConfig{{Bind: any}, {Bind: any, Cert: files.cert, Key: files.key}, {Bind: unixPrefix + filepath.Join(files.dir, "s")},
+		{Bind: any, Protocol: overWebSocket}, {Bind: any, Protocol: overWebSocket, Cert: files.cert, Key: files.key}}
 	cfg.Access.UsersFile = users
 	cfg.Limits.MaxPacket = 2 << 20
 	b, err := New(cfg, Options{Dir: t.TempDir()})
@@ -76,11 +103,15 @@ subscribe = ["t/#"]
 			t.Error(err)
 		}
 	})
-	return &home{Broker: b, ca: files.ca, tcp: b.Addrs()[0].String(), tls: b.Addrs()[1].String()}
+	h := &home{Broker: b, ca: files.ca, files: files, users: users, at: map[string]string{}}
+	for i, name := range []string{"TCP", "TLS", "unix", "WebSocket", "secure WebSocket"} {
+		h.at[name] = b.Addrs()[i].String()
+	}
+	return h
 }
 
-// inEveryWay runs f once for each protocol version and transport.
-func inEveryWay(t *testing.T, f func(t *testing.T, h *home, w way)) {
+// inWays runs f once for each of the ways.
+func inWays(t *testing.T, ways []way, f func(t *testing.T, h *home, w way)) {
 	h := newHome(t)
 	for _, w := range ways {
 		t.Run(w.String(), func(t *testing.T) { f(t, h, w) })
@@ -89,9 +120,19 @@ func inEveryWay(t *testing.T, f func(t *testing.T, h *home, w way)) {
 
 // options are those of MQTT.js for user dev; extra ones replace them.
 func (h *home) options(w way, id string, extra fields) fields {
-	o := fields{"url": "mqtt://" + h.tcp, "protocolVersion": w.version, "clientId": id, "username": "dev", "password": "secret"}
-	if w.tls {
-		o["url"], o["caFile"] = "mqtts://"+h.tls, h.ca
+	at := h.at[w.listener]
+	o := fields{"protocolVersion": w.version, "clientId": id, "username": "dev", "password": "secret", "caFile": h.ca}
+	switch w.listener {
+	case "TCP":
+		o["url"] = "mqtt://" + at
+	case "TLS":
+		o["url"] = "mqtts://" + at
+	case "unix":
+		o["url"] = "mqtt+unix://" + at
+	case "WebSocket":
+		o["url"] = "ws://" + at + "/mqtt"
+	case "secure WebSocket":
+		o["url"] = "wss://" + at + "/mqtt"
 	}
 	for k, v := range extra {
 		o[k] = v
@@ -101,14 +142,15 @@ func (h *home) options(w way, id string, extra fields) fields {
 
 // args are those of mosquitto_pub and mosquitto_sub for a user.
 func (h *home) args(w way, user, password string, more ...string) []string {
-	addr := h.tcp
-	version := map[int]string{4: "mqttv311", 5: "mqttv5"}[w.version]
-	args := []string{"-V", version, "-u", user, "-P", password}
-	if w.tls {
-		addr = h.tls
+	w = w.mosquitto()
+	args := []string{"-V", map[int]string{4: "mqttv311", 5: "mqttv5"}[w.version], "-u", user, "-P", password}
+	if w.listener == "unix" {
+		return append(append(args, "--unix", h.at[w.listener]), more...)
+	}
+	if w.listener == "TLS" {
 		args = append(args, "--cafile", h.ca)
 	}
-	u := url.URL{Host: addr}
+	u := url.URL{Host: h.at[w.listener]}
 	return append(append(args, "-h", u.Hostname(), "-p", u.Port()), more...)
 }
 
@@ -152,7 +194,7 @@ func topicOf(t *testing.T) string {
 }
 
 func TestClientsQoS(t *testing.T) {
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, allWays(), func(t *testing.T, h *home, w way) {
 		js, from := startJS(t, h.options(w, "js-sub", nil)), startJS(t, h.options(w, "js-pub", nil))
 		for pub := range 3 {
 			for sub := range 3 {
@@ -173,7 +215,7 @@ func TestClientsQoS(t *testing.T) {
 }
 
 func TestClientsRetained(t *testing.T) {
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, someWays(), func(t *testing.T, h *home, w way) {
 		topic := topicOf(t)
 		js := startJS(t, h.options(w, "js", nil))
 		js.publish(t, fields{"topic": topic + "/js", "text": "from js", "qos": 1, "retain": true})
@@ -190,7 +232,7 @@ func TestClientsRetained(t *testing.T) {
 }
 
 func TestClientsWillAfterKill(t *testing.T) {
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, allWays(), func(t *testing.T, h *home, w way) {
 		topic := topicOf(t)
 		watcher := h.sub(t, w, "-t", topic+"/#", "-q", "2")
 		js := startJS(t, h.options(w, "js", fields{"will": fields{"topic": topic + "/js", "payload": "js died", "qos": 2, "retain": true}}))
@@ -212,13 +254,13 @@ func TestClientsWillAfterKill(t *testing.T) {
 }
 
 func TestClientsQueueWhileAway(t *testing.T) {
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, someWays(), func(t *testing.T, h *home, w way) {
 		topic := topicOf(t)
 		keep := fields{"clean": false}
 		if w.version == 5 {
 			keep["properties"] = fields{"sessionExpiryInterval": 3600}
 		}
-		id := "js-" + fmt.Sprint(w.version, w.tls)
+		id := "js-" + strings.ReplaceAll(w.String(), " ", "-")
 		js := startJS(t, h.options(w, id, keep))
 		js.subscribe(t, topic, 2)
 		js.end(t)
@@ -246,7 +288,7 @@ func TestClientsQueueWhileAway(t *testing.T) {
 }
 
 func TestClientsPasswords(t *testing.T) {
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, someWays(), func(t *testing.T, h *home, w way) {
 		for _, c := range []struct {
 			what           string
 			user, password string
@@ -285,7 +327,7 @@ func TestClientsPasswords(t *testing.T) {
 }
 
 func TestClientsPermissions(t *testing.T) {
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, someWays(), func(t *testing.T, h *home, w way) {
 		topic := topicOf(t)
 		watcher := startJS(t, h.options(w, "watcher", nil))
 		watcher.subscribe(t, topic, 0)
@@ -315,7 +357,7 @@ func TestClientsPermissions(t *testing.T) {
 }
 
 func TestClientsLargePayload(t *testing.T) {
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, allWays(), func(t *testing.T, h *home, w way) {
 		topic := topicOf(t)
 		large := strings.Repeat("x", 1<<20)
 		sum := sha256.Sum256([]byte(large))
@@ -323,22 +365,22 @@ func TestClientsLargePayload(t *testing.T) {
 		js.subscribe(t, topic, 1)
 		mosquitto := h.sub(t, w, "-t", topic, "-q", "2")
 		file := replaceFile(t, filepath.Join(t.TempDir(), "large"), []byte(large))
-		h.pub(t, w, "", "-t", topic, "-q", "2", "-f", file)
-		for _, qos := range []int{2, 1} {
-			if qos == 1 { // only now: mosquitto_sub has a message at QoS 2 when it is released
-				js.publish(t, fields{"topic": topic, "text": "x", "length": len(large), "qos": 1})
-			}
+		arrives := func(qos int) { // a second message could overtake one of QoS 2 in a client
 			if got := js.event(t, "message"); got.Length != len(large) || got.SHA256 != hex.EncodeToString(sum[:]) {
 				t.Errorf("MQTT.js: got %+v, want %d bytes with sum %x", got, len(large), sum)
 			}
 			mosquitto.line(t, "MSG ", fmt.Sprintf("MSG %s %d 0 %s", topic, qos, large))
 		}
+		h.pub(t, w, "", "-t", topic, "-q", "2", "-f", file)
+		arrives(2)
+		js.publish(t, fields{"topic": topic, "text": "x", "length": len(large), "qos": 1})
+		arrives(1)
 	})
 }
 
 func TestClientsThousandInOrder(t *testing.T) {
 	const n = 1000
-	inEveryWay(t, func(t *testing.T, h *home, w way) {
+	inWays(t, someWays(), func(t *testing.T, h *home, w way) {
 		js, from := startJS(t, h.options(w, "js-sub", nil)), startJS(t, h.options(w, "js-pub", nil))
 		for qos := range 3 {
 			topic := fmt.Sprint(topicOf(t), "/", qos)
