@@ -78,12 +78,17 @@ func shown(key, value string) string {
 }
 
 // nearest returns the word of the list that takes the fewest edits to become
-// the given one, or "" when none is near.
+// the given one, else the first that goes on after it, or "" when none is near.
 func nearest(word string, list []string) string {
 	best, found := max(len(word)/3, 1)+1, ""
 	for _, w := range list {
 		if d := distance(word, w); d < best {
 			best, found = d, w
+		}
+	}
+	for _, w := range list {
+		if found == "" && strings.HasPrefix(w, word+"-") { // password for password-file
+			found = w
 		}
 	}
 	return found
