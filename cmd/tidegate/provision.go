@@ -42,6 +42,7 @@ func provisionCommand(env environment, args []string) int {
 		opt.SetHostname = func(name string) error { return syscall.Sethostname([]byte(name)) }
 		opt.LineHeld, opt.Announced = hw.LineHeld, announcedName
 		opt.Forgets = forgets(*data)
+		opt.Wait = time.Minute
 		opt.Free = func() int64 { return freeIn(*data) }
 	}
 	opt.Restore = func(before string) (provision.Restored, error) { return restoreOnBoot(*boot, *data, before) }

@@ -87,7 +87,11 @@ func withoutTime(report []byte) string {
 func (r *run) network() *Network {
 	n := &Network{}
 	var wired bool
-	n.Addresses, wired = addresses()
+	for end := time.Now().Add(r.opt.Wait); ; time.Sleep(time.Second) {
+		if n.Addresses, wired = addresses(); len(n.Addresses) > 0 || !time.Now().Before(end) {
+			break
+		}
+	}
 	if r.opt.Synced() {
 		n.Clock = r.opt.Now().UTC().Format("2006-01-02 15:04 MST")
 	}

@@ -42,6 +42,10 @@ type Options struct {
 	// does.
 	Forgets string
 
+	// Wait is how long a report waits for an address before it says that there is no
+	// network.
+	Wait time.Duration
+
 	// Free is the room on the data partition, in bytes; nil: it does not matter.
 	Free func() int64
 
