@@ -38,10 +38,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.nc.SetDeadline(deadline)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	peer, err := c.handshake(ctx)
-	if err == nil && c.ws != nil {
-		err = c.upgrade()
-	}
+	peer, err := c.arrive(ctx, deadline)
 	if err == nil {
 		err = c.attach(ctx, peer)
 	}
@@ -50,6 +47,19 @@ func (c *conn) serve(ctx context.Context) {
 		err = c.loop()
 	}
 	c.leave(err)
+}
+
+// arrive does all that comes before MQTT, and returns the client's certificate.
+func (c *conn) arrive(ctx context.Context, deadline time.Time) (peer *x509.Certificate, err error) {
+	if c.terms.proxies.any() {
+		if err := c.unproxy(deadline); err != nil {
+			return nil, err
+		}
+	}
+	if peer, err = c.handshake(ctx); err == nil && c.ws != nil {
+		err = c.upgrade()
+	}
+	return peer, err
 }
 
 // handshake does the TLS part, if any, and returns the client's certificate.

@@ -21,6 +21,7 @@ type conn struct {
 	terms  *terms        // of the listener when the connection came
 	host   string        // where the client is, for logs: an address without its port
 	from   string        // the same for limits: its origin
+	placed bool          // is counted there; guarded by Broker.mu
 	gone   chan struct{} // closed when the connection is closed
 	done   chan struct{} // closed when its reader has ended and its session let go of it
 

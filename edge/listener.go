@@ -34,6 +34,8 @@ type terms struct {
 	cfg  ListenerConfig
 	tls  *tls.Config // nil: plain
 	path string      // of WebSockets; empty: MQTT is not in them
+
+	proxies proxies // who must say for whom they come; none: clients come themselves
 }
 
 func newListener(cfg ListenerConfig, log *slog.Logger) (*listener, error) {
@@ -51,6 +53,10 @@ func newTerms(cfg ListenerConfig, old *terms, log *slog.Logger) (*terms, error) 
 	t := &terms{cfg: cfg}
 	if cfg.Protocol == overWebSocket {
 		t.path = cmp.Or(cfg.Path, "/mqtt")
+	}
+	var err error
+	if t.proxies, err = parseProxies(cfg.Proxies); err != nil {
+		return nil, err // Check has found it before
 	}
 	switch {
 	case cfg.Cert == "":
@@ -142,9 +148,14 @@ func (b *Broker) admit(ctx context.Context, l *listener, nc net.Conn) {
 	}
 	c := newConn(b, nc, l, t)
 	c.host, c.from = host(at), origin(at)
-	if !b.remember(c) {
+	if t.proxies.any() && !t.proxies.has(at) {
 		b.stats.refusedConnections.Add(1)
-		b.notice("connection refused, because there are too many (edge.limits or the limits of its listener)", c.host, "endpoint", t.cfg.Bind)
+		b.notice("connection refused, because it comes from none of the listener's proxies", c.host, "endpoint", t.cfg.Bind)
+		c.hangUp()
+		return
+	}
+	if !b.remember(c) {
+		c.tooMany()
 		c.hangUp()
 		return
 	}
@@ -152,19 +163,34 @@ func (b *Broker) admit(ctx context.Context, l *listener, nc net.Conn) {
 	b.readers.Go(func() { c.serve(ctx) })
 }
 
-// remember counts c, unless a limit is reached.
+func (c *conn) tooMany() {
+	c.b.stats.refusedConnections.Add(1)
+	c.b.notice("connection refused, because there are too many (edge.limits or the limits of its listener)", c.host, "endpoint", c.terms.cfg.Bind)
+}
+
+// remember counts c, unless a limit is reached. Where a proxy is before the
+// client, its address is not known yet.
 func (b *Broker) remember(c *conn) bool {
-	all, own, l := &b.config().Limits, &c.terms.cfg, c.listen
+	l, own := c.listen, c.terms.cfg.Connections
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.conns) >= all.Connections || b.perAddr[c.from] >= all.ConnectionsPerAddr ||
-		own.Connections > 0 && l.conns >= own.Connections || own.ConnectionsPerAddr > 0 && l.perAddr[c.from] >= own.ConnectionsPerAddr {
+	if len(b.conns) >= b.config().Limits.Connections || own > 0 && l.conns >= own || !c.terms.proxies.any() && !b.place(c) {
 		return false
 	}
 	b.conns[c] = struct{}{}
-	b.perAddr[c.from]++
 	l.conns++
+	return true
+}
+
+// place counts c at its address, unless a limit is reached. mu is held.
+func (b *Broker) place(c *conn) bool {
+	l, own := c.listen, c.terms.cfg.ConnectionsPerAddr
+	if b.perAddr[c.from] >= b.config().Limits.ConnectionsPerAddr || own > 0 && l.perAddr[c.from] >= own {
+		return false
+	}
+	b.perAddr[c.from]++
 	l.perAddr[c.from]++
+	c.placed = true
 	return true
 }
 
@@ -177,8 +203,10 @@ func (b *Broker) forget(c *conn) {
 	}
 	delete(b.conns, c)
 	c.listen.conns--
-	less(b.perAddr, c.from)
-	less(c.listen.perAddr, c.from)
+	if c.placed {
+		less(b.perAddr, c.from)
+		less(c.listen.perAddr, c.from)
+	}
 }
 
 func less(counts map[string]int, key string) {

@@ -32,6 +32,11 @@ type ListenerConfig struct {
 	// without an origin, "*" for all.
 	Origins []string `toml:"origins"`
 
+	// Proxies are the IP addresses and networks of those that must say by the
+	// PROXY protocol, version 1 or 2, for whom they come; "unix" for who comes
+	// through a unix socket. Nobody else is let in then. Empty: none.
+	Proxies []string `toml:"proxies"`
+
 	// Anonymous lets clients in that present neither a password nor a
 	// certificate.
 	Anonymous bool `toml:"anonymous"`
@@ -77,6 +82,7 @@ func (l ListenerConfig) check(at string) []conf.Problem {
 		problems = append(problems, conf.Problem{Key: at + "client-ca", Value: strconv.Quote(l.ClientCA), Rule: "used only with cert and key", Hint: "client certificates need TLS"})
 	}
 	problems = append(problems, l.checkWebSocket(at)...)
+	problems = append(problems, l.checkProxies(at)...)
 	return append(problems, l.checkLimits(at)...)
 }
 

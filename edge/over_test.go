@@ -45,7 +45,12 @@ func dialRaw(t testing.TB, b *Broker, i int) net.Conn {
 // dialThrough connects to listener i as its configuration wants it.
 func dialThrough(t testing.TB, b *Broker, i int) net.Conn {
 	t.Helper()
-	nc, terms := dialRaw(t, b, i), b.listeners[i].terms.Load()
+	return wrapAs(t, dialRaw(t, b, i), b.listeners[i].terms.Load())
+}
+
+// wrapAs makes a connection what a listener with these terms takes.
+func wrapAs(t testing.TB, nc net.Conn, terms *terms) net.Conn {
+	t.Helper()
 	if terms.tls != nil {
 		secure := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 		if err := secure.Handshake(); err != nil {
@@ -56,9 +61,15 @@ func dialThrough(t testing.TB, b *Broker, i int) net.Conn {
 	if terms.path == "" {
 		return nc
 	}
+	return openFramed(t, nc, terms.path)
+}
+
+// openFramed begins a WebSocket on a connection.
+func openFramed(t testing.TB, nc net.Conn, path string) net.Conn {
+	t.Helper()
 	to := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
 	client := &http.Client{Transport: &http.Transport{DialContext: to}}
-	ws, _, err := websocket.Dial(t.Context(), "ws://gateway"+terms.path, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt"}})
+	ws, _, err := websocket.Dial(t.Context(), "ws://gateway"+path, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt"}})
 	if err != nil {
 		nc.Close()
 		t.Fatal(err)
