@@ -270,12 +270,18 @@ func (b *Broker) open() error {
 		return err
 	}
 	st.checker, st.messages, st.bytes = b.opt.Checker, cfg.Limits.Retained, int64(cfg.Limits.RetainedBytes)
+	st.keeper.sessions, st.keeper.most = b.persistent, int64(cfg.Session.DiskBytes)
 	b.store = st
-	return st.load(func(m *Message) {
+	err = st.load(func(m *Message) {
 		if topic.ValidName(m.Topic) {
 			b.trie.retain(m, cfg.Limits.Retained, int64(cfg.Limits.RetainedBytes))
 		}
 	})
+	if err == nil {
+		b.restore(st.saved, st.final)
+		st.saved = nil
+	}
+	return err
 }
 
 // host returns the address without its port.

@@ -93,12 +93,23 @@ type SessionConfig struct {
 	InFlight int `toml:"in-flight"`
 
 	// Queue and QueueBytes bound what waits for one client; AllQueueBytes what
-	// waits for all. What exceeds them is dropped, the newest first, and
-	// counted.
+	// waits for all. What exceeds them is dropped and counted: the newest
+	// message, or with QueuePolicy "drop-oldest" those that wait for longest.
 	Queue         int       `toml:"queue"`
 	QueueBytes    conf.Size `toml:"queue-bytes"`
 	AllQueueBytes conf.Size `toml:"all-queue-bytes"`
+	QueuePolicy   string    `toml:"queue-policy"`
+
+	// DiskBytes bounds the rows of queued messages in edge.db; what exceeds it
+	// stays in RAM only.
+	DiskBytes conf.Size `toml:"disk-bytes"`
 }
+
+// What a full queue drops.
+const (
+	dropNewest = "drop-newest"
+	dropOldest = "drop-oldest"
+)
 
 // DefaultConfig returns what holds where the file says nothing: one listener
 // on port 1883, which admits nobody until it allows anonymous clients or a
@@ -130,6 +141,8 @@ func DefaultConfig() Config {
 			Queue:         10_000,
 			QueueBytes:    8 << 20,
 			AllQueueBytes: 64 << 20,
+			QueuePolicy:   dropNewest,
+			DiskBytes:     128 << 20,
 		},
 	}
 }
@@ -213,6 +226,10 @@ func (c Config) checkNumbers() []conf.Problem {
 	num("session.queue", s.Queue, 1, many)
 	size("session.queue-bytes", s.QueueBytes, 1, 1<<40)
 	size("session.all-queue-bytes", s.AllQueueBytes, 1, 1<<40)
+	size("session.disk-bytes", s.DiskBytes, 0, 1<<40)
+	if s.QueuePolicy != dropNewest && s.QueuePolicy != dropOldest {
+		problems = append(problems, conf.Problem{Key: "session.queue-policy", Value: strconv.Quote(s.QueuePolicy), Rule: `"drop-newest" or "drop-oldest"`})
+	}
 	return problems
 }
 

@@ -110,6 +110,12 @@ func (b *Broker) back(s *session) {
 	b.mu.Unlock()
 }
 
+// fullQueue is what is told of a queue that was full, by policy.
+var fullQueue = map[string]string{
+	dropNewest: "queue full, the newest messages are dropped",
+	dropOldest: "queue full, the oldest messages are dropped",
+}
+
 // houseEvery is how often what waits for its time is looked at.
 const houseEvery = 500 * time.Millisecond
 
@@ -131,7 +137,7 @@ func (b *Broker) keepHouse(ctx context.Context) {
 			b.feed()
 			b.tellSys(&sys, now, b.config().SysInterval.Std())
 			if s := b.flooded.Swap(nil); s != nil {
-				b.notice("queue full, the newest messages are dropped", s.id)
+				b.notice(fullQueue[b.config().Session.QueuePolicy], s.id)
 			}
 			if turn%60 == 0 {
 				b.dropExpired()

@@ -35,6 +35,7 @@ type outbox struct {
 	again  int        // of these, from the first: sent on this connection, or over
 	flying int        // of these, in flight on this connection
 	first  uint16     // packet id of the first, less one
+	base   uint64     // position of the first: how many deliveries came before it
 	held   int64      // bytes of those sent at least once
 	queued int64      // bytes of those that wait
 }
@@ -102,6 +103,7 @@ func (o *outbox) trim() {
 	for o.gone > 0 && o.at(0).state == isOver {
 		o.head = (o.head + 1) & (len(o.ring) - 1)
 		o.first = uint16((int(o.first) + 1) % packetIDs)
+		o.base++
 		o.n--
 		o.gone--
 		o.again = max(o.again-1, 0)

@@ -121,6 +121,10 @@ func queuedSize(m *Message) int64 {
 func (s *session) queueable(m *Message, more int) bool {
 	limits := &s.b.config().Session
 	size := queuedSize(m)
+	for limits.QueuePolicy == dropOldest && more == 0 && s.out.waiting() > 0 && s.out.gone < maxSpan &&
+		(s.out.waiting() >= limits.Queue || s.out.queued+size > int64(limits.QueueBytes) || s.b.queuedBytes.Load()+size > int64(limits.AllQueueBytes)) {
+		s.shed()
+	}
 	if s.out.waiting() < limits.Queue+more && (more > 0 ||
 		s.out.queued+size <= int64(limits.QueueBytes) && s.b.queuedBytes.Load()+size <= int64(limits.AllQueueBytes)) {
 		return true
@@ -128,6 +132,22 @@ func (s *session) queueable(m *Message, more int) bool {
 	s.b.stats.droppedQueue.Add(1)
 	s.b.flooded.Store(s)
 	return false
+}
+
+// shed drops the delivery that has waited for longest. Its place among those in
+// flight goes with it.
+func (s *session) shed() {
+	o := &s.out
+	d := o.at(o.gone)
+	s.grown(d.m, -1)
+	*d = delivery{state: isOver}
+	if o.again == o.gone {
+		o.again++
+	}
+	o.gone++
+	o.trim()
+	s.b.stats.droppedQueue.Add(1)
+	s.b.flooded.Store(s)
 }
 
 // launch sends the first delivery that waits, which grown does not count yet or

@@ -50,6 +50,8 @@ type Stats struct {
 	DiskFailed   int64 // commits that failed and were tried again
 	DiskDamaged  int64 // files set aside
 	DiskSalvaged int64 // messages saved from them
+	DiskQueued   int64 // bytes of queued messages there, at the last commit
+	DiskUnsaved  int   // queued messages that had no room there then
 
 	// Messages dropped, by cause.
 	DroppedQueue    int64 // a session's queue, or all of them, were full
@@ -132,6 +134,7 @@ func (b *Broker) Stats() Stats {
 	}
 	if st := b.store; st != nil {
 		disk := st.snapshot()
+		s.DiskQueued, s.DiskUnsaved = disk.SessionBytes, disk.Unsaved
 		s.DiskWritten, s.DiskCommits, s.DiskFailed, s.DiskDamaged, s.DiskSalvaged = disk.Written, disk.Commits, disk.Failed, disk.Damaged, disk.Salvaged
 	}
 	b.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -20,14 +21,16 @@ import (
 
 // storeStats are the numbers of a store since it was opened.
 type storeStats struct {
-	Messages int   // retained now
-	Bytes    int64 // topics, payloads and properties of them
-	Dropped  int64 // not retained, for lack of room
-	Salvaged int64 // rows saved from a damaged file
-	Damaged  int64 // files set aside
-	Written  int64 // bytes given to the card: pages and the meta page
-	Commits  int64
-	Failed   int64 // commits that failed and were tried again
+	Messages     int   // retained now
+	Bytes        int64 // topics, payloads and properties of them
+	Dropped      int64 // not retained, for lack of room
+	Salvaged     int64 // rows saved from a damaged file
+	Damaged      int64 // files set aside
+	Written      int64 // bytes given to the card: pages and the meta page
+	Commits      int64
+	Unsaved      int   // deliveries that there is no room for
+	SessionBytes int64 // of deliveries on disk
+	Failed       int64 // commits that failed and were tried again
 }
 
 // store keeps retained messages in edge.db. The values live in RAM; a commit
@@ -43,7 +46,11 @@ type store struct {
 	clock     wallClock
 	committer *wear.Committer
 	lock      *os.File
-	db        *bbolt.DB // used by load, then by run's goroutine; nil: to be opened
+	db        *bbolt.DB       // used by load, then by run's goroutine; nil: to be opened
+	keeper    keeper          // of sessions
+	pending   []sessionChange // of the commit under way
+	saved     []*savedSession // found by open
+	final     bool            // a clean stop wrote them last
 
 	mu      sync.Mutex // guards what follows
 	rows    map[string]*storeRow
@@ -76,6 +83,7 @@ func openStore(dir string, syncEvery time.Duration, budget *wear.Budget, log *sl
 	}
 	s := &store{dir: dir, path: filepath.Join(dir, "edge.db"), log: log, lock: lock, messages: 20_000, bytes: 32 << 20,
 		clock: systemClock, rows: map[string]*storeRow{}, dirty: map[string]struct{}{}}
+	s.keeper = keeper{kept: map[*session]*keptSession{}, seed: maphash.MakeSeed(), most: 128 << 20}
 	s.committer = wear.NewCommitter(budget, syncEvery, syncEvery, s.write)
 	return s, nil
 }
@@ -176,13 +184,33 @@ func sameRetained(a, b *Message) bool {
 
 // run commits until ctx ends, then a last time, and closes the store.
 func (s *store) run(ctx context.Context) error {
+	var waker sync.WaitGroup
+	if s.keeper.sessions != nil {
+		waker.Go(func() { s.wakeOften(ctx) })
+	}
 	s.committer.Run(ctx)
+	waker.Wait()
 	s.ageAll()
+	s.keeper.last = true
 	n, err := s.write()
 	if n > 0 {
 		s.committer.Budget.Spend(n)
 	}
 	return errors.Join(err, s.close())
+}
+
+// wakeOften has the sessions looked at each interval.
+func (s *store) wakeOften(ctx context.Context) {
+	tick := time.NewTicker(s.committer.MaxGap)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.committer.Wake()
+		}
+	}
 }
 
 // ageAll marks the messages with an expiry, so that the time they have spent
@@ -213,7 +241,17 @@ type rowChange struct {
 // card was given. What could not be written stays due.
 func (s *store) write() (int64, error) {
 	changes := s.due()
-	if len(changes) == 0 {
+	var unsaved int
+	if s.pending = nil; s.keeper.sessions != nil {
+		s.pending, unsaved = s.keeper.changes(time.Now())
+		if s.keeper.last {
+			s.pending = s.keeper.age(s.pending)
+		}
+	}
+	s.mu.Lock()
+	s.stats.Unsaved, s.stats.SessionBytes = unsaved, s.keeper.bytes
+	s.mu.Unlock()
+	if len(changes)+len(s.pending) == 0 {
 		return 0, nil
 	}
 	n, err := s.commit(changes)
@@ -288,6 +326,7 @@ func (s *store) commit(changes []rowChange) (written int64, err error) {
 		}
 	}
 	now, synchronised := s.clock()
+	var grown int64
 	err = guardFaults(func() error {
 		tx, err := s.db.Begin(true)
 		if err != nil {
@@ -296,11 +335,19 @@ func (s *store) commit(changes []rowChange) (written int64, err error) {
 		if err := put(tx, changes, now, synchronised); err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
+		if len(s.pending) > 0 {
+			if grown, err = s.keeper.put(tx, s.pending, now, synchronised); err != nil {
+				return errors.Join(err, tx.Rollback())
+			}
+		}
 		err = tx.Commit()
 		stats := tx.Stats()
 		written = stats.GetPageAlloc() + dbPageSize // and the meta page
 		return err
 	})
+	if err == nil {
+		s.keeper.settled(s.pending, grown)
+	}
 	var bad *damage
 	if errors.As(err, &bad) {
 		s.abandon(err)

@@ -41,7 +41,11 @@ func CheckStore(path string) error {
 			if first != nil {
 				return first
 			}
-			return readRows(tx, nil)
+			if err := readRows(tx, nil); err != nil {
+				return err
+			}
+			_, _, err := readSessions(tx)
+			return err
 		})
 	})
 }

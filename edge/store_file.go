@@ -66,7 +66,8 @@ func (s *store) open() error {
 	} else if err := f.Close(); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	if !s.closedCleanly() {
+	clean := s.closedCleanly()
+	if !clean {
 		if err := s.check(); err != nil {
 			return s.replace(err)
 		}
@@ -75,6 +76,7 @@ func (s *store) open() error {
 		return explainFile("open "+s.path, err)
 	}
 	err := s.openFile()
+	s.final = s.final && clean
 	var bad *damage
 	if errors.As(err, &bad) {
 		return s.replace(err)
@@ -94,7 +96,11 @@ func (s *store) openFile() error {
 		}
 		db.AllocSize = 1 << 20 // grow in small steps: the file is small
 		return db.View(func(tx *bbolt.Tx) error {
-			return readRows(tx, func(m *Message) { all = append(all, m) })
+			if err := readRows(tx, func(m *Message) { all = append(all, m) }); err != nil {
+				return err
+			}
+			s.saved, s.final, err = readSessions(tx)
+			return err
 		})
 	})
 	var bad *damage
@@ -173,6 +179,7 @@ func (s *store) replace(cause error) error {
 	}
 	var saved []*Message
 	err = salvage(aside, func(m *Message) { saved = append(saved, m) })
+	s.saved, s.final = nil, false
 	s.mu.Lock()
 	for _, m := range saved {
 		s.adopt(m, nil)
@@ -193,6 +200,8 @@ func (s *store) abandon(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Damaged++
+	clear(s.keeper.kept)
+	s.keeper.bytes = 0
 	for topic, row := range s.rows {
 		if row.kept = nil; row.now != nil {
 			s.dirty[topic] = struct{}{}

@@ -1,0 +1,404 @@
+package edge
+
+import (
+	"cmp"
+	"encoding/binary"
+	"hash/maphash"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// youth is how old a message to a connected client must be before it is written
+// down: a client that acknowledges promptly costs the card nothing.
+const youth = 2 * time.Second
+
+// keeper writes sessions to edge.db: at each commit it looks at all of them and
+// writes what differs from what is there. So a message costs nothing on its way,
+// and one that came and was acknowledged between two commits is never written.
+// It is used by one goroutine: load's, then run's.
+type keeper struct {
+	sessions func() []*session // those to be kept
+	most     int64             // most bytes of rows of deliveries
+	kept     map[*session]*keptSession
+	next     uint64 // number of the next session
+	bytes    int64  // of rows of deliveries on disk
+	seed     maphash.Seed
+	last     bool // this is the commit of a clean stop
+}
+
+// keptSession is what is on disk of a session.
+type keptSession struct {
+	number uint64
+	sum    uint64          // of the row without its times
+	lo, hi uint64          // positions of deliveries: those before lo are deleted, those from hi on not written
+	holes  map[uint64]bool // positions between them that are not on disk; replaced, never changed
+}
+
+// sessionChange is what a commit has to do for one session.
+type sessionChange struct {
+	s     *session
+	row   *savedSession   // nil: unchanged
+	add   []savedDelivery // ascending
+	gone  []uint64        // positions
+	next  keptSession
+	ended bool // all of it is to be deleted
+}
+
+// changes compares all sessions with the disk. unsaved is how many deliveries
+// there was no room for.
+func (k *keeper) changes(now time.Time) (list []sessionChange, unsaved int) {
+	room := k.most - k.bytes
+	alive := map[*session]bool{}
+	for _, s := range k.sessions() {
+		kept := k.kept[s]
+		if kept == nil {
+			k.next++
+			kept = &keptSession{number: k.next}
+		}
+		c, left, ok := k.compare(s, *kept, now, &room)
+		if !ok {
+			continue // it has ended
+		}
+		alive[s], unsaved = true, unsaved+left
+		if c.row != nil || len(c.add)+len(c.gone) > 0 {
+			list = append(list, c)
+		} else if k.kept[s] != nil {
+			*k.kept[s] = c.next
+		}
+	}
+	for s, kept := range k.kept {
+		if !alive[s] {
+			list = append(list, sessionChange{s: s, next: *kept, ended: true})
+		}
+	}
+	return list, unsaved
+}
+
+// compare looks at one session under its lock; rows are encoded later.
+func (k *keeper) compare(s *session, kept keptSession, now time.Time, room *int64) (c sessionChange, unsaved int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead || s.expiry == 0 {
+		return c, 0, false
+	}
+	o := &s.out
+	online := s.conn.Load() != nil
+	c = sessionChange{s: s, next: kept}
+	for at := kept.lo; at < min(o.base, kept.hi); at++ {
+		c.gone = append(c.gone, at)
+	}
+	c.next.lo, c.next.hi = max(kept.lo, o.base), max(kept.hi, o.base)
+	c.next.holes = nil
+	stopped := false
+	for i := range o.n {
+		d, at := o.at(i), o.base+uint64(i)
+		switch {
+		case at < kept.hi:
+			if d.m == nil {
+				c.hole(at)
+				if !kept.holes[at] {
+					c.gone = append(c.gone, at)
+				}
+			}
+		case stopped:
+			unsaved += ifAny(d.m)
+		case d.m == nil && online: // its client is about to end it; noted only when a later one is written
+		case d.m == nil:
+			c.reach(at + 1)
+		case online && now.Sub(d.m.Accepted) < youth:
+			return k.finish(s, c, o, online, now), unsaved, true
+		case queuedSize(d.m) > *room:
+			stopped, unsaved = true, 1
+		default:
+			*room -= queuedSize(d.m)
+			c.reach(at)
+			c.next.hi = at + 1
+			c.add = append(c.add, savedDelivery{at: at, m: d.m, qos: d.qos, retain: d.retain, ids: d.f.ids})
+		}
+	}
+	return k.finish(s, c, o, online, now), unsaved, true
+}
+
+// reach takes what is over before a position for written.
+func (c *sessionChange) reach(end uint64) {
+	for ; c.next.hi < end; c.next.hi++ {
+		c.hole(c.next.hi)
+	}
+}
+
+// hole notes that a delivery among those written is over.
+func (c *sessionChange) hole(at uint64) {
+	if c.next.holes == nil {
+		c.next.holes = map[uint64]bool{}
+	}
+	c.next.holes[at] = true
+}
+
+// finish adds the session's own row if it is not on disk as it is. s.mu is held.
+func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now time.Time) sessionChange {
+	v := &savedSession{number: c.next.number, id: s.id, user: s.user, expiry: s.expiry, left: s.expiry}
+	if !online {
+		v.left = min(max(s.until.Sub(now), time.Second), s.expiry)
+	}
+	for _, sub := range s.subs {
+		v.subs = append(v.subs, savedSub{sub.filter, sub.options(), sub.ids})
+	}
+	slices.SortFunc(v.subs, func(a, b savedSub) int { return cmp.Compare(a.filter, b.filter) })
+	// Packet ids matter for what is in flight, and is on disk.
+	if sent := min(o.gone, int(max(c.next.hi, o.base)-o.base)); sent > 0 {
+		v.base, v.first = o.base, o.first
+		for i := range sent {
+			v.states = append(v.states, o.at(i).state)
+		}
+	}
+	if k.last {
+		// An id that is remembered from before a crash could be taken for a
+		// duplicate of what the client sends with it after.
+		v.base, v.first, v.serial = o.base, o.first, s.serial
+		for id, e := range s.in2 {
+			settled := uint64(0)
+			if e.settled {
+				settled = 1
+			}
+			v.received = append(v.received, savedExchange{uint64(id), settled})
+		}
+	}
+	if sum := maphash.Bytes(k.seed, v.appendState(nil)); sum != c.next.sum || k.last || k.kept[s] == nil {
+		c.row, c.next.sum = v, sum
+	}
+	return c
+}
+
+// options returns the byte of SUBSCRIBE [MQTT 5, 3.8.3.1].
+func (sub *subscription) options() byte {
+	b := sub.qos | sub.handle<<4
+	if sub.noLocal {
+		b |= 1 << 2
+	}
+	if sub.asSent {
+		b |= 1 << 3
+	}
+	return b
+}
+
+// put writes the changes into a transaction. It returns by how much the rows of
+// deliveries have grown.
+func (k *keeper) put(tx *bbolt.Tx, list []sessionChange, now time.Time, synchronised bool) (grown int64, err error) {
+	sessions, err := tx.CreateBucketIfNotExists(sessionBucket)
+	if err != nil {
+		return 0, err
+	}
+	queues, err := tx.CreateBucketIfNotExists(queueBucket)
+	if err != nil {
+		return 0, err
+	}
+	queues.FillPercent = 0.9
+	drop := func(key []byte) error {
+		grown -= int64(len(queues.Get(key)))
+		return queues.Delete(key)
+	}
+	for i := range list {
+		c := &list[i]
+		if c.ended {
+			if err := sessions.Delete(sessionKey(c.next.number)); err != nil {
+				return grown, err
+			}
+			for at := c.next.lo; at < c.next.hi; at++ {
+				c.gone = append(c.gone, at)
+			}
+		}
+		for _, at := range c.gone {
+			if err := drop(queueKey(c.next.number, at)); err != nil {
+				return grown, err
+			}
+		}
+		for j := range c.add {
+			key := queueKey(c.next.number, c.add[j].at)
+			row := encodeDelivery(key, &c.add[j], uint64(tx.ID()), now, synchronised)
+			grown += int64(len(row)) - int64(len(queues.Get(key)))
+			if err := queues.Put(key, row); err != nil {
+				return grown, err
+			}
+		}
+		if c.row != nil {
+			key := sessionKey(c.next.number)
+			if err := sessions.Put(key, encodeSession(key, c.row, now, synchronised)); err != nil {
+				return grown, err
+			}
+		}
+	}
+	if !k.last {
+		return grown, nil
+	}
+	return grown, sessions.Put(finalKey, binary.LittleEndian.AppendUint64(nil, uint64(tx.ID())))
+}
+
+// settled notes that the changes are on disk.
+func (k *keeper) settled(list []sessionChange, grown int64) {
+	k.bytes += grown
+	for _, c := range list {
+		if c.ended {
+			delete(k.kept, c.s)
+			continue
+		}
+		next := c.next
+		k.kept[c.s] = &next
+	}
+}
+
+// age makes the next commit write the deliveries that have an expiry again, so
+// that the time they spent in this run is written down.
+func (k *keeper) age(list []sessionChange) []sessionChange {
+	for i := range list {
+		c := &list[i]
+		if c.ended {
+			continue
+		}
+		c.s.mu.Lock()
+		for j := range c.s.out.n {
+			d, at := c.s.out.at(j), c.s.out.base+uint64(j)
+			if kept := k.kept[c.s]; kept != nil && at < kept.hi && d.m != nil && d.m.Expiry > 0 {
+				c.add = append(c.add, savedDelivery{at: at, m: d.m, qos: d.qos, retain: d.retain, ids: d.f.ids})
+			}
+		}
+		c.s.mu.Unlock()
+	}
+	return list
+}
+
+// persistent returns the sessions that outlive their connections.
+func (b *Broker) persistent() []*session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := make([]*session, 0, len(b.seats))
+	for _, st := range b.seats {
+		if st.sess != nil {
+			list = append(list, st.sess)
+		}
+	}
+	return list
+}
+
+// restore makes sessions of what was on disk; their clients are away. final
+// says that a clean stop wrote it last.
+func (b *Broker) restore(saved []*savedSession, final bool) {
+	k := &b.store.keeper
+	now := time.Now()
+	for _, v := range saved {
+		k.next = max(k.next, v.number)
+		kept := &keptSession{number: v.number}
+		for i, d := range v.queue {
+			k.bytes += d.size
+			if i == 0 {
+				kept.lo = d.at
+			}
+			kept.hi = d.at + 1
+		}
+		s, whole := b.revived(v, final, now)
+		if whole {
+			k.kept[s] = kept
+		} else {
+			k.kept[&session{dead: true}] = kept // to be deleted; s is written under another number
+		}
+		older := b.seats[v.id]
+		if v.left <= 0 || v.id == "" || len(b.absent) >= b.config().Session.Sessions {
+			s.end() // and leaves the disk with the next commit
+			if v.left <= 0 {
+				b.stats.expiredSessions.Add(1)
+			} else {
+				b.stats.droppedSessions.Add(1)
+			}
+			continue
+		}
+		if older != nil {
+			delete(b.absent, older.sess)
+			older.sess.end()
+		}
+		for _, sub := range s.subs {
+			b.trie.subscribe(sub)
+		}
+		b.seats[v.id] = &seat{sess: s}
+		b.absent[s] = struct{}{}
+	}
+}
+
+// revived makes the session of a row. whole says that its deliveries have the
+// positions that they have on disk.
+func (b *Broker) revived(v *savedSession, final bool, now time.Time) (s *session, whole bool) {
+	s = newSession(b, v.id)
+	s.user, s.expiry, s.until = v.user, v.expiry, now.Add(v.left)
+	s.leftAt.Store(b.departures.Add(1))
+	s.subs = map[string]*subscription{}
+	for _, one := range v.subs {
+		sub := &subscription{s: s, filter: one.filter, noLocal: one.options&4 != 0, handle: one.options >> 4 & 3}
+		sub.qos, sub.asSent, sub.ids = one.options&3, one.options&8 != 0, one.ids
+		s.subs[sub.filter] = sub
+		s.texts += len(sub.filter)
+	}
+	if final {
+		s.serial = v.serial
+		for _, e := range v.received {
+			if s.in2 == nil {
+				s.in2 = map[uint16]*exchange{}
+			}
+			// What was not settled went to nobody who would settle it now: the
+			// client sends it again, and it is taken afresh.
+			if e.settled == 1 {
+				s.in2[uint16(e.id)] = &exchange{settled: true}
+			}
+		}
+	}
+	return s, s.requeue(v, final)
+}
+
+// requeue fills the outbox from the rows.
+func (s *session) requeue(v *savedSession, final bool) (whole bool) {
+	o := &s.out
+	o.base, o.first, whole = v.base, v.first, true
+	sent := len(v.states)
+	if sent == 0 && !final {
+		// The client may hold ids from after the last commit: new messages
+		// with them would pass for duplicates.
+		o.first = uint16(rand.IntN(packetIDs))
+	}
+	if sent == 0 && len(v.queue) > 0 {
+		o.base = v.queue[0].at
+	}
+	next := 0
+	for i := range sent {
+		d := delivery{state: isOver}
+		for next < len(v.queue) && v.queue[next].at < o.base+uint64(i) {
+			next++
+		}
+		switch at := o.base + uint64(i); {
+		case v.states[i] == isReleased:
+			d = delivery{state: isReleased, qos: 2}
+		case v.states[i] == isSent && next < len(v.queue) && v.queue[next].at == at && v.queue[next].m != nil:
+			d = v.queue[next].delivery()
+			d.state = isSent
+			o.held += queuedSize(d.m)
+		}
+		o.add(d)
+		o.gone++
+	}
+	for _, one := range v.queue {
+		if one.at < o.base+uint64(sent) {
+			continue
+		}
+		if one.m == nil { // expired
+			continue
+		}
+		whole = whole && o.base+uint64(o.n) == one.at
+		o.add(one.delivery())
+		s.grown(one.m, 1)
+	}
+	o.trim()
+	return whole
+}
+
+func (d *savedDelivery) delivery() delivery {
+	return delivery{m: d.m, f: &form{ids: d.ids}, qos: d.qos, retain: d.retain}
+}

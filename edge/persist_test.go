@@ -1,0 +1,266 @@
+package edge
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/internal/conf"
+)
+
+// startIn runs a broker on a directory until the test ends or stop is called.
+func startIn(t testing.TB, dir string, change ...func(*Config)) (b *Broker, stop func()) {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	b, err := New(cfg, Options{Dir: dir, Checker: childChecker(t)})
+	if err == nil {
+		err = b.Listen()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, run(t, b)
+}
+
+func every(d time.Duration) func(*Config) {
+	return func(c *Config) { c.SyncInterval = conf.Duration(d) }
+}
+
+// A clean stop keeps QoS 2 in every state, both ways, and goes on exactly once.
+func TestCleanStopKeepsEveryState(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir)
+	s := connect(t, b, "s", resume(), expiry(3600), receiveMax(2))
+	s.subscribe(sub{filter: "a/+", qos: 2, id: 7})
+	from := connect(t, b, "from", resume(), expiry(3600))
+	for i := range 4 {
+		from.publish(fmt.Sprint("a/", i), "x", 2)
+	}
+	released, sent := s.expect(packets.Publish), s.expect(packets.Publish)
+	s.ack(packets.Pubrec, released.PacketID)
+	s.expect(packets.Pubrel)
+	from.write(publishPacket("a/4", "x", 2, 99))
+	from.expect(packets.Pubrec) // and no PUBREL
+	stop()
+
+	b, _ = startIn(t, dir)
+	from = dial(t, b)
+	if ack := from.connect("from", resume(), expiry(3600)); !ack.SessionPresent {
+		t.Fatal("the publisher's session is gone")
+	}
+	from.write(publishPacket("a/4", "x", 2, 99))
+	from.expect(packets.Pubrec)
+	from.ack(packets.Pubrel, 99)
+	from.expect(packets.Pubcomp)
+	s = dial(t, b)
+	if ack := s.connect("s", resume(), expiry(3600), receiveMax(2)); !ack.SessionPresent {
+		t.Fatal("the subscriber's session is gone")
+	}
+	if got := s.expect(packets.Pubrel).PacketID; got != released.PacketID {
+		t.Errorf("PUBREL of %d, want %d", got, released.PacketID)
+	}
+	s.ack(packets.Pubcomp, released.PacketID)
+	for i := 1; i < 5; i++ {
+		pk := s.message(fmt.Sprint("a/", i), "x")
+		if i == 1 && (pk.PacketID != sent.PacketID || !pk.FixedHeader.Dup) {
+			t.Errorf("packet id %d, DUP %v, want %d again", pk.PacketID, pk.FixedHeader.Dup, sent.PacketID)
+		}
+		if ids := pk.Properties.SubscriptionIdentifier; len(ids) != 1 || ids[0] != 7 {
+			t.Errorf("a/%d: identifiers %v, want 7", i, ids)
+		}
+	}
+	s.nothing()
+}
+
+// What a copy of edge.db, taken while the broker runs, has after a commit: as
+// after kill -9.
+func TestCrashKeepsWhatWasCommitted(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	b, _ := startIn(t, dir, every(20*time.Millisecond))
+	s := connect(t, b, "s", version(4), resume())
+	s.subscribe(sub{filter: "a", qos: 1})
+	s.bye()
+	from := connect(t, b, "from")
+	for i := range 20 {
+		from.publish("a", fmt.Sprint(i), 1)
+	}
+	until(t, "the queue is on disk", func() bool { return b.Stats().DiskQueued > 0 && b.Stats().DiskCommits > 0 })
+	commits := b.Stats().DiskCommits
+	from.publish("a", "20", 1)
+	until(t, "another commit", func() bool { return b.Stats().DiskCommits > commits })
+	time.Sleep(100 * time.Millisecond) // nothing is due any more: the copy is of one transaction
+	settled := b.Stats().DiskCommits
+	copyFile(t, filepath.Join(dir, "edge.db"), filepath.Join(copied, "edge.db"))
+	if now := b.Stats().DiskCommits; now != settled {
+		t.Fatalf("%d commits while nothing happened", now-settled)
+	}
+	if err := CheckStore(filepath.Join(copied, "edge.db")); err != nil {
+		t.Fatal(err)
+	}
+	after, stop := startIn(t, copied, every(20*time.Millisecond))
+	s = dial(t, after)
+	if ack := s.connect("s", version(4), resume()); !ack.SessionPresent {
+		t.Fatal("the session is gone")
+	}
+	for i := range 21 {
+		s.message("a", fmt.Sprint(i))
+	}
+	s.nothing()
+	until(t, "the queue has left the disk", func() bool { return after.Stats().DiskQueued == 0 })
+	s.bye()
+	stop()
+}
+
+// Messages that connected clients acknowledge promptly are never written.
+func TestPromptTrafficWritesNothing(t *testing.T) {
+	b, _ := startIn(t, t.TempDir(), every(20*time.Millisecond))
+	s := connect(t, b, "s", resume(), expiry(3600))
+	s.subscribe(sub{filter: "a", qos: 2})
+	from := connect(t, b, "from", resume(), expiry(3600))
+	from.ping()
+	settled := int64(-1)
+	until(t, "the sessions are written", func() bool {
+		time.Sleep(100 * time.Millisecond)
+		before := settled
+		settled = b.Stats().DiskCommits
+		return settled > 0 && settled == before
+	})
+	for i := range 300 {
+		from.publish("a", fmt.Sprint(i), byte(1+i%2))
+		s.message("a", fmt.Sprint(i))
+	}
+	if got := b.Stats(); got.DiskCommits != settled || got.DiskQueued != 0 {
+		t.Errorf("%d commits for 300 messages, %d bytes queued on disk, want none", got.DiskCommits-settled, got.DiskQueued)
+	}
+}
+
+// A session that ended leaves the disk; so does one whose client began afresh.
+func TestEndedSessionsLeaveTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir)
+	for _, id := range []string{"ends", "afresh", "stays"} {
+		s := connect(t, b, id, resume(), expiry(3600))
+		s.subscribe(sub{filter: "a", qos: 1})
+		s.bye()
+	}
+	connect(t, b, "from").publish("a", "x", 1)
+	stop()
+	b, stop = startIn(t, dir)
+	connect(t, b, "ends").bye()
+	connect(t, b, "afresh", expiry(3600)).bye()
+	stop()
+	b, _ = startIn(t, dir)
+	for id, want := range map[string]bool{"ends": false, "afresh": true, "stays": true} {
+		s := dial(t, b)
+		if got := s.connect(id, resume(), expiry(3600)).SessionPresent; got != want {
+			t.Errorf("%s: session present %v, want %v", id, got, want)
+		}
+		if id == "stays" {
+			s.message("a", "x")
+		}
+		s.nothing()
+	}
+}
+
+func TestQueuePolicy(t *testing.T) {
+	for policy, want := range map[string][]string{dropNewest: {"0", "1", "2"}, dropOldest: {"7", "8", "9"}} {
+		b, _ := startIn(t, t.TempDir(), func(c *Config) { c.Session.Queue, c.Session.QueuePolicy = 3, policy })
+		s := connect(t, b, "s", resume(), expiry(3600), receiveMax(1))
+		s.subscribe(sub{filter: "a", qos: 1})
+		from := connect(t, b, "from")
+		from.publish("a", "sent", 1)
+		s.expect(packets.Publish)
+		s.nc.Close()
+		until(t, "s is away", func() bool { return b.Stats().Connected == 1 })
+		for i := range 10 {
+			from.publish("a", fmt.Sprint(i), 1)
+		}
+		if got := b.Stats().DroppedQueue; got != 7 {
+			t.Errorf("%s: %d dropped, want 7", policy, got)
+		}
+		s = connect(t, b, "s", resume(), expiry(3600), receiveMax(1))
+		for _, payload := range append([]string{"sent"}, want...) {
+			s.message("a", payload)
+		}
+		s.nothing()
+	}
+}
+
+// Rows that are not ours, or of newer software, are errors that say so.
+func TestSessionRows(t *testing.T) {
+	key := sessionKey(5)
+	v := &savedSession{number: 5, id: "c", user: "u", expiry: time.Hour, left: time.Minute, states: []byte{1}, subs: []savedSub{{"a/#", 9, []uint32{3}}}}
+	now := time.Unix(1_700_000_000, 0)
+	row := encodeSession(key, v, now, true)
+	for away, want := range map[time.Duration]time.Duration{20 * time.Second: 40 * time.Second, -time.Hour: time.Minute, time.Hour: 0} {
+		if got, err := decodeSession(key, row, now.Add(away), true); err != nil || got.left != want || got.expiry != time.Hour {
+			t.Errorf("away %v: got %+v, %v, want %v left", away, got, err, want)
+		}
+	}
+	if got, err := decodeSession(key, row, now.Add(time.Hour), false); err != nil || got.left != time.Minute {
+		t.Errorf("without a clock: got %+v, %v", got, err)
+	}
+	for i := range row {
+		broken := append([]byte(nil), row...)
+		broken[i] ^= 1
+		if _, err := decodeSession(key, broken, now, true); err == nil {
+			t.Errorf("byte %d flipped: no error", i)
+		}
+	}
+	newer := append([]byte{sessionVersion + 1}, row[1:len(row)-rowTail]...)
+	if _, err := decodeSession(key, seal(key, newer), now, true); err == nil {
+		t.Error("a newer version: no error")
+	}
+}
+
+// BenchmarkRestart opens edge.db with 10,000 sessions and 100,000 retained
+// messages, after a clean stop.
+func BenchmarkRestart(b *testing.B) {
+	dir := b.TempDir()
+	cfg := DefaultConfig()
+	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0"}}
+	cfg.Session.Sessions, cfg.Limits.Retained = 20_000, 200_000
+	open := func() *Broker {
+		br, err := New(cfg, Options{Dir: dir})
+		if err == nil {
+			err = br.open()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		return br
+	}
+	br := open()
+	for i := range 100_000 {
+		br.retain(retained(fmt.Sprintf("home/room%d/sensor%d/value", i/100, i%100), "21.5 degrees"))
+	}
+	for i := range 10_000 {
+		s := newSession(br, fmt.Sprint("device-", i))
+		s.expiry, s.until, s.subs = time.Hour, time.Now().Add(time.Hour), map[string]*subscription{}
+		for _, filter := range []string{fmt.Sprintf("device/%d/set", i), "all/+"} {
+			sub := &subscription{s: s, filter: filter}
+			sub.qos = 1
+			s.subs[filter] = sub
+		}
+		br.seats[s.id] = &seat{sess: s}
+	}
+	br.store.keeper.last = true
+	mustWrite(b, br.store)
+	br.store.close()
+	for b.Loop() {
+		br := open()
+		if got := br.Stats(); got.Sessions != 10_000 || got.Retained != 100_000 {
+			b.Fatalf("got %d sessions, %d retained", got.Sessions, got.Retained)
+		}
+		b.StopTimer()
+		br.store.close()
+		b.StartTimer()
+	}
+}

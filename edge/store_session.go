@@ -1,0 +1,291 @@
+package edge
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Two buckets hold the sessions. Software that knows only retained messages
+// leaves them as they are.
+//
+//	sessions  number, 8 bytes big-endian -> session row
+//	queues    number, position, 8 bytes each -> delivery row
+//	sessions  "final" -> the transaction that a clean stop wrote last, 8 bytes little-endian
+//
+// A session's number is never used again, so that rows of an older session of
+// the same client cannot be taken for its own. Positions count the deliveries
+// of a session from its first.
+var (
+	sessionBucket = []byte("sessions")
+	queueBucket   = []byte("queues")
+	finalKey      = []byte("final")
+)
+
+// The session row and the delivery row, version 1; uvarints but where said
+// otherwise. Both end with a CRC-32C of the key and all of the row before.
+//
+//	session:  version byte; seconds of its expiry; seconds left when written (less than the expiry only
+//	          of a client that is away); wall clock when written, Unix seconds, 0 when not synchronised;
+//	          client id, user: length and bytes; subscriptions: count, and of each the filter, an options
+//	          byte as in SUBSCRIBE, count of identifiers and these; position of the first delivery, its
+//	          packet id less one; count of those sent, and a byte of state each; last exchange; count of
+//	          received QoS 2 ids, and of each the id and whether PUBREC was due
+//	delivery: version byte; QoS + 4 with RETAIN; identifiers as above; topic; a row as of a retained message
+const sessionVersion = 1
+
+var errNewer = errors.New("written by newer software, which must read it; this one reads version 1 of sessions")
+
+// savedSession is a session as its row has it.
+type savedSession struct {
+	number   uint64
+	id, user string
+	expiry   time.Duration
+	left     time.Duration
+	subs     []savedSub
+	base     uint64
+	first    uint16
+	states   []byte
+	serial   uint32
+	received []savedExchange
+	queue    []savedDelivery // ascending positions
+}
+
+type savedSub struct {
+	filter  string
+	options byte
+	ids     []uint32
+}
+
+type savedExchange struct {
+	id, settled uint64
+}
+
+type savedDelivery struct {
+	at     uint64
+	m      *Message // nil: over
+	qos    byte
+	retain bool
+	ids    []uint32
+	size   int64 // of the row
+}
+
+func seal(key, row []byte) []byte { return binary.LittleEndian.AppendUint32(row, rowSum(key, row)) }
+
+// unseal returns a row without its checksum, and checks that and the version.
+func unseal(key, row []byte) (*reader, error) {
+	if len(row) < 1+rowTail {
+		return nil, errRow
+	}
+	body := row[:len(row)-rowTail]
+	if binary.LittleEndian.Uint32(row[len(body):]) != crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, body) {
+		return nil, errRow
+	}
+	if body[0] != sessionVersion {
+		return nil, fmt.Errorf("version %d: %w", body[0], errNewer)
+	}
+	return &reader{rest: body[1:]}, nil
+}
+
+// reader takes a row apart; after a failure everything is zero.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) num() uint64 {
+	n, used := binary.Uvarint(r.rest)
+	if used <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[used:]
+	return n
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) text() string { return string(r.bytes(r.num())) }
+
+func (r *reader) byte() byte {
+	if b := r.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) ids() (ids []uint32) {
+	for range min(r.num(), uint64(len(r.rest))) {
+		ids = append(ids, uint32(r.num()))
+	}
+	return ids
+}
+
+func appendIDs(b []byte, ids []uint32) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = binary.AppendUvarint(b, uint64(id))
+	}
+	return b
+}
+
+func sessionKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
+
+func queueKey(number, at uint64) []byte {
+	return binary.BigEndian.AppendUint64(sessionKey(number), at)
+}
+
+// encodeSession writes the row. It depends on the time only through left.
+func encodeSession(key []byte, v *savedSession, now time.Time, synchronised bool) []byte {
+	stamp := uint64(0)
+	if synchronised {
+		stamp = uint64(now.Unix())
+	}
+	b := []byte{sessionVersion}
+	b = binary.AppendUvarint(b, uint64(seconds(v.expiry)))
+	b = binary.AppendUvarint(b, uint64(seconds(v.left)))
+	b = binary.AppendUvarint(b, stamp)
+	b = v.appendState(b)
+	return seal(key, b)
+}
+
+// appendState is the part of the row in which no time is.
+func (v *savedSession) appendState(b []byte) []byte {
+	b = appendField(b, v.id)
+	b = appendField(b, v.user)
+	b = binary.AppendUvarint(b, uint64(len(v.subs)))
+	for _, sub := range v.subs {
+		b = append(appendField(b, sub.filter), sub.options)
+		b = appendIDs(b, sub.ids)
+	}
+	b = binary.AppendUvarint(b, v.base)
+	b = binary.AppendUvarint(b, uint64(v.first))
+	b = appendField(b, string(v.states))
+	b = binary.AppendUvarint(b, uint64(v.serial))
+	b = binary.AppendUvarint(b, uint64(len(v.received)))
+	for _, e := range v.received {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, e.id), e.settled)
+	}
+	return b
+}
+
+// decodeSession reads a row back. Time between the two runs counts only when
+// the clock was synchronised at both ends. A session whose time is over has
+// nothing left.
+func decodeSession(key, row []byte, now time.Time, synchronised bool) (*savedSession, error) {
+	r, err := unseal(key, row)
+	if err != nil || len(key) != 8 {
+		return nil, errors.Join(err, badKey(key, 8))
+	}
+	v := &savedSession{number: binary.BigEndian.Uint64(key)}
+	v.expiry = time.Duration(r.num()) * time.Second
+	v.left = time.Duration(r.num()) * time.Second
+	stamp := int64(r.num())
+	if away := now.Unix() - stamp; synchronised && stamp > 0 && away > 0 {
+		v.left -= min(v.left, time.Duration(min(away, never))*time.Second)
+	}
+	v.id, v.user = r.text(), r.text()
+	for range min(r.num(), uint64(len(r.rest))) {
+		v.subs = append(v.subs, savedSub{r.text(), r.byte(), r.ids()})
+	}
+	v.base, v.first, v.states = r.num(), uint16(r.num()), []byte(r.text())
+	v.serial = uint32(r.num())
+	for range min(r.num(), uint64(len(r.rest))) {
+		v.received = append(v.received, savedExchange{r.num(), r.num()})
+	}
+	if r.bad || len(r.rest) > 0 || v.first >= packetIDs || len(v.states) > packetIDs {
+		return nil, errRow
+	}
+	return v, nil
+}
+
+func badKey(key []byte, want int) error {
+	if len(key) != want {
+		return errRow
+	}
+	return nil
+}
+
+func encodeDelivery(key []byte, d *savedDelivery, commit uint64, now time.Time, synchronised bool) []byte {
+	flags := d.qos
+	if d.retain {
+		flags |= 4
+	}
+	b := appendIDs([]byte{sessionVersion, flags}, d.ids)
+	b = appendField(b, d.m.Topic)
+	return seal(key, append(b, encodeRow(rowKey(d.m.Topic), d.m, commit, now, synchronised)...))
+}
+
+func decodeDelivery(key, row []byte, now time.Time, synchronised bool) (d savedDelivery, err error) {
+	r, err := unseal(key, row)
+	if err != nil || len(key) != 16 {
+		return d, errors.Join(err, badKey(key, 16))
+	}
+	flags := r.byte()
+	d = savedDelivery{at: binary.BigEndian.Uint64(key[8:]), qos: flags & 3, retain: flags&4 != 0, ids: r.ids(), size: int64(len(row))}
+	topic := r.text()
+	if r.bad || topic == "" || d.qos == 0 || d.qos > 2 {
+		return d, errRow
+	}
+	if d.m, _, err = decodeRow(rowKey(topic), r.rest, now, synchronised); d.m != nil {
+		d.m.Retain = d.retain
+	}
+	return d, err
+}
+
+// readSessions returns the sessions of a file with their queues, and whether a
+// clean stop wrote them last. A row that cannot be read is left out and makes
+// the error.
+func readSessions(tx *bbolt.Tx) (all []*savedSession, final bool, err error) {
+	sessions, queues := tx.Bucket(sessionBucket), tx.Bucket(queueBucket)
+	if sessions == nil || queues == nil {
+		return nil, false, nil
+	}
+	now, synchronised := systemClock()
+	byNumber := map[uint64]*savedSession{}
+	var bad []error
+	wrong := func(err error) {
+		if len(bad) < 3 {
+			bad = append(bad, &damage{what: fmt.Errorf("session row: %w", err)})
+		}
+	}
+	err = sessions.ForEach(func(key, row []byte) error {
+		if string(key) == string(finalKey) {
+			final = len(row) == 8 && binary.LittleEndian.Uint64(row) == uint64(tx.ID())
+			return nil
+		}
+		v, err := decodeSession(key, row, now, synchronised)
+		if err != nil {
+			wrong(err)
+			return nil
+		}
+		byNumber[v.number] = v
+		all = append(all, v)
+		return nil
+	})
+	err = errors.Join(err, queues.ForEach(func(key, row []byte) error {
+		d, err := decodeDelivery(key, row, now, synchronised)
+		if err != nil {
+			wrong(err)
+		} else if v := byNumber[binary.BigEndian.Uint64(key)]; v != nil {
+			v.queue = append(v.queue, d)
+		}
+		return nil
+	}))
+	// Of two sessions of a client the later one holds.
+	slices.SortFunc(all, func(a, b *savedSession) int { return int(int64(a.number - b.number)) })
+	return all, final, errors.Join(append(bad, err)...)
+}
