@@ -84,6 +84,9 @@ func (k *keeper) compare(s *session, kept keptSession, now time.Time, room *int6
 	if s.dead || s.expiry == 0 {
 		return c, 0, false
 	}
+	if s.moved {
+		s.moved, kept = false, k.renumber(s)
+	}
 	o := &s.out
 	online := s.conn.Load() != nil
 	c = sessionChange{s: s, next: kept}
@@ -120,6 +123,18 @@ func (k *keeper) compare(s *session, kept keptSession, now time.Time, room *int6
 		}
 	}
 	return k.finish(s, c, o, online, now), unsaved, true
+}
+
+// renumber has a session whose deliveries have other positions than on disk
+// written under a new number, and what is there under the old one deleted, by
+// the same commit.
+func (k *keeper) renumber(s *session) keptSession {
+	if old := k.kept[s]; old != nil {
+		delete(k.kept, s)
+		k.kept[&session{dead: true}] = old
+	}
+	k.next++
+	return keptSession{number: k.next}
 }
 
 // reach takes what is over before a position for written.

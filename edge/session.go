@@ -26,6 +26,7 @@ type session struct {
 	subs   map[string]*subscription
 	texts  int // bytes of their filters
 	out    outbox
+	moved  bool // deliveries left the middle of out: their positions are not those on disk
 	window int  // deliveries in flight allowed at a time
 	held   bool // is among those that releaseOverdue looks at
 	late   bool // has left a command unacknowledged for too long: tickets do not wait for it

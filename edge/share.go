@@ -80,6 +80,7 @@ func (s *session) handOver() (list []inheritance) {
 		*s.out.at(i) = delivery{}
 	}
 	s.out.n = kept
+	s.moved = s.moved || len(list) > 0
 	return list
 }
 
