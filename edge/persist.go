@@ -119,7 +119,7 @@ func (k *keeper) compare(s *session, kept keptSession, now time.Time, room *int6
 			*room -= queuedSize(d.m)
 			c.reach(at)
 			c.next.hi = at + 1
-			c.add = append(c.add, savedDelivery{at: at, m: d.m, qos: d.qos, retain: d.retain, ids: d.f.ids})
+			c.add = append(c.add, d.saved(at))
 		}
 	}
 	return k.finish(s, c, o, online, now), unsaved, true
@@ -276,7 +276,7 @@ func (k *keeper) age(list []sessionChange) []sessionChange {
 		for j := range c.s.out.n {
 			d, at := c.s.out.at(j), c.s.out.base+uint64(j)
 			if kept := k.kept[c.s]; kept != nil && at < kept.hi && d.m != nil && d.m.Expiry > 0 {
-				c.add = append(c.add, savedDelivery{at: at, m: d.m, qos: d.qos, retain: d.retain, ids: d.f.ids})
+				c.add = append(c.add, d.saved(at))
 			}
 		}
 		c.s.mu.Unlock()
@@ -392,14 +392,15 @@ func (s *session) requeue(v *savedSession, final bool) (whole bool) {
 		case v.states[i] == isReleased:
 			d = delivery{state: isReleased, qos: 2}
 		case v.states[i] == isSent && next < len(v.queue) && v.queue[next].at == at && v.queue[next].m != nil:
-			d = v.queue[next].delivery()
+			d = s.restored(&v.queue[next])
 			d.state = isSent
 			o.held += queuedSize(d.m)
 		}
 		o.add(d)
 		o.gone++
 	}
-	for _, one := range v.queue {
+	for i := range v.queue {
+		one := &v.queue[i]
 		if one.at < o.base+uint64(sent) {
 			continue
 		}
@@ -407,13 +408,28 @@ func (s *session) requeue(v *savedSession, final bool) (whole bool) {
 			continue
 		}
 		whole = whole && o.base+uint64(o.n) == one.at
-		o.add(one.delivery())
+		o.add(s.restored(one))
 		s.grown(one.m, 1)
 	}
 	o.trim()
 	return whole
 }
 
-func (d *savedDelivery) delivery() delivery {
-	return delivery{m: d.m, f: &form{ids: d.ids}, qos: d.qos, retain: d.retain}
+// saved is the delivery as its row has it.
+func (d *delivery) saved(at uint64) savedDelivery {
+	v := savedDelivery{at: at, m: d.m, qos: d.qos, retain: d.retain, ids: d.f.ids}
+	if d.f.member != nil {
+		v.shared = d.f.member.filter
+	}
+	return v
+}
+
+// restored is the delivery of a row: of a shared subscription, as long as the
+// session has that, so that other members can still take it over.
+func (s *session) restored(d *savedDelivery) delivery {
+	f := &form{ids: d.ids}
+	if d.shared != "" {
+		f.member = s.subs[d.shared]
+	}
+	return delivery{m: d.m, f: f, qos: d.qos, retain: d.retain}
 }

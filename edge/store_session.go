@@ -36,7 +36,7 @@ var (
 //	          byte as in SUBSCRIBE, count of identifiers and these; position of the first delivery, its
 //	          packet id less one; count of those sent, and a byte of state each; last exchange; count of
 //	          received QoS 2 ids, and of each the id and whether PUBREC was due
-//	delivery: version byte; QoS + 4 with RETAIN; identifiers as above; topic; a row as of a retained message
+//	delivery: version byte; QoS + 4 with RETAIN; identifiers as above; filter of the shared subscription, or empty; topic; a row as of a retained message
 const sessionVersion = 1
 
 var errNewer = errors.New("written by newer software, which must read it; this one reads version 1 of sessions")
@@ -72,7 +72,8 @@ type savedDelivery struct {
 	qos    byte
 	retain bool
 	ids    []uint32
-	size   int64 // of the row
+	shared string // filter of the shared subscription it came by; "": none
+	size   int64  // of the row
 }
 
 func seal(key, row []byte) []byte { return binary.LittleEndian.AppendUint32(row, rowSum(key, row)) }
@@ -225,6 +226,7 @@ func encodeDelivery(key []byte, d *savedDelivery, commit uint64, now time.Time, 
 		flags |= 4
 	}
 	b := appendIDs([]byte{sessionVersion, flags}, d.ids)
+	b = appendField(b, d.shared)
 	b = appendField(b, d.m.Topic)
 	return seal(key, append(b, encodeRow(rowKey(d.m.Topic), d.m, commit, now, synchronised)...))
 }
@@ -236,6 +238,7 @@ func decodeDelivery(key, row []byte, now time.Time, synchronised bool) (d savedD
 	}
 	flags := r.byte()
 	d = savedDelivery{at: binary.BigEndian.Uint64(key[8:]), qos: flags & 3, retain: flags&4 != 0, ids: r.ids(), size: int64(len(row))}
+	d.shared = r.text()
 	topic := r.text()
 	if r.bad || topic == "" || d.qos == 0 || d.qos > 2 {
 		return d, errRow
