@@ -192,8 +192,11 @@ func decodeSession(key, row []byte, now time.Time, synchronised bool) (*savedSes
 		return nil, errors.Join(err, badKey(key, 8))
 	}
 	v := &savedSession{number: binary.BigEndian.Uint64(key)}
-	v.expiry = time.Duration(r.num()) * time.Second
-	v.left = time.Duration(r.num()) * time.Second
+	expiry, left := r.num(), r.num()
+	if max(expiry, left) > never {
+		return nil, errRow
+	}
+	v.expiry, v.left = time.Duration(expiry)*time.Second, time.Duration(left)*time.Second
 	stamp := int64(r.num())
 	if away := now.Unix() - stamp; synchronised && stamp > 0 && away > 0 {
 		v.left -= min(v.left, time.Duration(min(away, never))*time.Second)
