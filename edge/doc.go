@@ -42,8 +42,9 @@
 //
 // Sessions with an expiry, their subscriptions and queues, and retained messages
 // are in edge.db too. After a clean stop all of it is there, with what is in
-// flight. After a power cut at most the last sync-interval is missing, and what
-// a connected client was sent within two seconds before a commit: a QoS 1
+// flight. After a power cut what came after the last commit is missing: at most
+// sync-interval and the time that a commit takes; of messages to clients that
+// were connected two seconds more, which they have to acknowledge them: a QoS 1
 // message between devices is acknowledged when it is in the queues in RAM. A
 // message that the uplink took is safe whatever happens to this file.
 //
