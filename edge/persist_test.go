@@ -2,7 +2,6 @@ package edge
 
 import (
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -77,45 +76,6 @@ func TestCleanStopKeepsEveryState(t *testing.T) {
 		}
 	}
 	s.nothing()
-}
-
-// What a copy of edge.db, taken while the broker runs, has after a commit: as
-// after kill -9.
-func TestCrashKeepsWhatWasCommitted(t *testing.T) {
-	dir, copied := t.TempDir(), t.TempDir()
-	b, _ := startIn(t, dir, every(20*time.Millisecond))
-	s := connect(t, b, "s", version(4), resume())
-	s.subscribe(sub{filter: "a", qos: 1})
-	s.bye()
-	from := connect(t, b, "from")
-	for i := range 20 {
-		from.publish("a", fmt.Sprint(i), 1)
-	}
-	until(t, "the queue is on disk", func() bool { return b.Stats().DiskQueued > 0 && b.Stats().DiskCommits > 0 })
-	commits := b.Stats().DiskCommits
-	from.publish("a", "20", 1)
-	until(t, "another commit", func() bool { return b.Stats().DiskCommits > commits })
-	time.Sleep(100 * time.Millisecond) // nothing is due any more: the copy is of one transaction
-	settled := b.Stats().DiskCommits
-	copyFile(t, filepath.Join(dir, "edge.db"), filepath.Join(copied, "edge.db"))
-	if now := b.Stats().DiskCommits; now != settled {
-		t.Fatalf("%d commits while nothing happened", now-settled)
-	}
-	if err := CheckStore(filepath.Join(copied, "edge.db")); err != nil {
-		t.Fatal(err)
-	}
-	after, stop := startIn(t, copied, every(20*time.Millisecond))
-	s = dial(t, after)
-	if ack := s.connect("s", version(4), resume()); !ack.SessionPresent {
-		t.Fatal("the session is gone")
-	}
-	for i := range 21 {
-		s.message("a", fmt.Sprint(i))
-	}
-	s.nothing()
-	until(t, "the queue has left the disk", func() bool { return after.Stats().DiskQueued == 0 })
-	s.bye()
-	stop()
 }
 
 // Messages that connected clients acknowledge promptly are never written.
