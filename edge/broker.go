@@ -278,7 +278,7 @@ func (b *Broker) open() error {
 		}
 	})
 	if err == nil {
-		b.restore(st.saved, st.final)
+		b.restore(st.saved, st.final, st.anew)
 		st.saved = nil
 	}
 	return err

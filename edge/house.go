@@ -70,13 +70,7 @@ func (b *Broker) endSession(s *session) {
 	if b.isStopping() {
 		return
 	}
-	var list []inheritance
-	for i := range left {
-		if to := b.heir(&left[i]); to != nil {
-			list = append(list, inheritance{left[i].m, to})
-		}
-	}
-	b.passOn(list)
+	b.bequeath(left)
 	if w != nil {
 		b.publishDue(w, s)
 	}

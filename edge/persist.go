@@ -11,9 +11,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// youth is how old a message to a connected client must be before it is written
-// down: a client that acknowledges promptly costs the card nothing.
-const youth = 2 * time.Second
+// defaultYouth is how old a message to a connected client must be before it is
+// written down: a client that acknowledges promptly costs the card nothing.
+const defaultYouth = 2 * time.Second
 
 // keeper writes sessions to edge.db: at each commit it looks at all of them and
 // writes what differs from what is there. So a message costs nothing on its way,
@@ -22,6 +22,7 @@ const youth = 2 * time.Second
 type keeper struct {
 	sessions func() []*session // those to be kept
 	most     int64             // most bytes of rows of deliveries
+	youth    time.Duration
 	kept     map[*session]*keptSession
 	next     uint64 // number of the next session
 	bytes    int64  // of rows of deliveries on disk
@@ -111,7 +112,7 @@ func (k *keeper) compare(s *session, kept keptSession, now time.Time, room *int6
 		case d.m == nil && online: // its client is about to end it; noted only when a later one is written
 		case d.m == nil:
 			c.reach(at + 1)
-		case online && now.Sub(d.m.Accepted) < youth:
+		case online && now.Sub(d.m.Accepted) < k.youth:
 			return k.finish(s, c, o, online, now), unsaved, true
 		case queuedSize(d.m) > *room:
 			stopped, unsaved = true, 1
@@ -298,29 +299,21 @@ func (b *Broker) persistent() []*session {
 }
 
 // restore makes sessions of what was on disk; their clients are away. final
-// says that a clean stop wrote it last.
-func (b *Broker) restore(saved []*savedSession, final bool) {
+// says that a clean stop wrote it last, anew that it is not on disk any more.
+func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 	k := &b.store.keeper
 	now := time.Now()
+	var left []delivery // by sessions that end here, to other members of shared subscriptions
 	for _, v := range saved {
 		k.next = max(k.next, v.number)
-		kept := &keptSession{number: v.number}
-		for i, d := range v.queue {
-			k.bytes += d.size
-			if i == 0 {
-				kept.lo = d.at
-			}
-			kept.hi = d.at + 1
-		}
 		s, whole := b.revived(v, final, now)
-		if whole {
-			k.kept[s] = kept
-		} else {
-			k.kept[&session{dead: true}] = kept // to be deleted; s is written under another number
+		if !anew {
+			k.found(s, v, whole)
 		}
 		older := b.seats[v.id]
 		if v.left <= 0 || v.id == "" || len(b.absent) >= b.config().Session.Sessions {
-			s.end() // and leaves the disk with the next commit
+			_, orphans := s.end() // and leaves the disk with the next commit
+			left = append(left, orphans...)
 			if v.left <= 0 {
 				b.stats.expiredSessions.Add(1)
 			} else {
@@ -338,6 +331,24 @@ func (b *Broker) restore(saved []*savedSession, final bool) {
 		b.seats[v.id] = &seat{sess: s}
 		b.absent[s] = struct{}{}
 	}
+	b.bequeath(left)
+}
+
+// found notes what a session has on disk. If its deliveries have other
+// positions now, that is to be deleted, and s is written under another number.
+func (k *keeper) found(s *session, v *savedSession, whole bool) {
+	kept := &keptSession{number: v.number}
+	for i, d := range v.queue {
+		k.bytes += d.size
+		if i == 0 {
+			kept.lo = d.at
+		}
+		kept.hi = d.at + 1
+	}
+	if !whole {
+		s = &session{dead: true}
+	}
+	k.kept[s] = kept
 }
 
 // revived makes the session of a row. whole says that its deliveries have the

@@ -36,8 +36,8 @@ type session struct {
 	owed   int64  // bytes charged for the rest
 	paid   int    // of in2: how many are charged for
 
-	expiry time.Duration // how long it is kept without a client; forever when negative
-	until  time.Time     // when it ends; zero while connected or never
+	expiry time.Duration // how long it is kept without a client; 0: it ends with the connection
+	until  time.Time     // when it ends; zero while connected
 	will   *will         // waits for its delay; nil: none
 }
 

@@ -96,6 +96,17 @@ func (o *outbox) orphans() (list []delivery) {
 	return list
 }
 
+// bequeath gives what a session that ended left to the other members.
+func (b *Broker) bequeath(left []delivery) {
+	var list []inheritance
+	for i := range left {
+		if to := b.heir(&left[i]); to != nil {
+			list = append(list, inheritance{left[i].m, to})
+		}
+	}
+	b.passOn(list)
+}
+
 // passOn delivers what another member had. Nobody waits for those who take it.
 func (b *Broker) passOn(list []inheritance) {
 	if len(list) == 0 {

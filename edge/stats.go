@@ -49,7 +49,8 @@ type Stats struct {
 	DiskCommits  int64
 	DiskFailed   int64 // commits that failed and were tried again
 	DiskDamaged  int64 // files set aside
-	DiskSalvaged int64 // messages saved from them
+	DiskSalvaged int64 // retained messages and sessions saved from them
+	DiskSessions int   // there at the last commit
 	DiskQueued   int64 // bytes of queued messages there, at the last commit
 	DiskUnsaved  int   // queued messages that had no room there then
 
@@ -134,7 +135,7 @@ func (b *Broker) Stats() Stats {
 	}
 	if st := b.store; st != nil {
 		disk := st.snapshot()
-		s.DiskQueued, s.DiskUnsaved = disk.SessionBytes, disk.Unsaved
+		s.DiskSessions, s.DiskQueued, s.DiskUnsaved = disk.Sessions, disk.SessionBytes, disk.Unsaved
 		s.DiskWritten, s.DiskCommits, s.DiskFailed, s.DiskDamaged, s.DiskSalvaged = disk.Written, disk.Commits, disk.Failed, disk.Damaged, disk.Salvaged
 	}
 	b.mu.Lock()

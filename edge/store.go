@@ -24,10 +24,11 @@ type storeStats struct {
 	Messages     int   // retained now
 	Bytes        int64 // topics, payloads and properties of them
 	Dropped      int64 // not retained, for lack of room
-	Salvaged     int64 // rows saved from a damaged file
+	Salvaged     int64 // retained messages and sessions saved from a damaged file
 	Damaged      int64 // files set aside
 	Written      int64 // bytes given to the card: pages and the meta page
 	Commits      int64
+	Sessions     int   // on disk
 	Unsaved      int   // deliveries that there is no room for
 	SessionBytes int64 // of deliveries on disk
 	Failed       int64 // commits that failed and were tried again
@@ -51,6 +52,7 @@ type store struct {
 	pending   []sessionChange // of the commit under way
 	saved     []*savedSession // found by open
 	final     bool            // a clean stop wrote them last
+	anew      bool            // they came out of a damaged file, and are not in this one
 
 	mu      sync.Mutex // guards what follows
 	rows    map[string]*storeRow
@@ -83,7 +85,7 @@ func openStore(dir string, syncEvery time.Duration, budget *wear.Budget, log *sl
 	}
 	s := &store{dir: dir, path: filepath.Join(dir, "edge.db"), log: log, lock: lock, messages: 20_000, bytes: 32 << 20,
 		clock: systemClock, rows: map[string]*storeRow{}, dirty: map[string]struct{}{}}
-	s.keeper = keeper{kept: map[*session]*keptSession{}, seed: maphash.MakeSeed(), most: 128 << 20}
+	s.keeper = keeper{kept: map[*session]*keptSession{}, seed: maphash.MakeSeed(), most: 128 << 20, youth: defaultYouth}
 	s.committer = wear.NewCommitter(budget, syncEvery, syncEvery, s.write)
 	return s, nil
 }
@@ -249,7 +251,7 @@ func (s *store) write() (int64, error) {
 		}
 	}
 	s.mu.Lock()
-	s.stats.Unsaved, s.stats.SessionBytes = unsaved, s.keeper.bytes
+	s.stats.Unsaved = unsaved
 	s.mu.Unlock()
 	if len(changes)+len(s.pending) == 0 {
 		return 0, nil
@@ -263,6 +265,7 @@ func (s *store) write() (int64, error) {
 	defer s.mu.Unlock()
 	s.stats.Written += n
 	s.stats.Commits++
+	s.stats.Sessions, s.stats.SessionBytes = len(s.keeper.kept), s.keeper.bytes
 	return n, nil
 }
 

@@ -98,21 +98,23 @@ func readRows(tx *bbolt.Tx, keep func(*Message)) error {
 // own that trusts nothing. Rows it reaches from the newest readable root are
 // as they were; when a part of the tree cannot be read, whole rows found
 // anywhere in the file fill in for topics not yet seen, the newest copy of
-// each, and may bring back what had been deleted not long before.
-func salvage(path string, keep func(*Message)) error {
+// each, and may bring back what had been deleted not long before. Sessions and
+// their queues are not looked for like that: to clients that would send
+// everything again.
+func salvage(path string, keep func(*Message)) ([]*savedSession, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := &salvager{f: f, pages: uint64(info.Size() / dbPageSize), seen: map[uint64]bool{}, best: map[string]savedRow{}, trusted: true}
 	s.now, s.synchronised = systemClock()
 	newest, _ := boltpage.Newest(f, info.Size()) // one whole meta will do
-	if !s.walk(newest.Root, false, 0) {
+	if !s.walk(newest.Root, "", 0) {
 		s.trusted = false
 		boltpage.Scan(f, info.Size(), func(p boltpage.Page) {
 			p.Rows(func(key, value []byte, _ int64) { s.row(key, value) })
@@ -123,7 +125,7 @@ func salvage(path string, keep func(*Message)) error {
 			keep(row.m)
 		}
 	}
-	return nil
+	return s.found.list(), nil
 }
 
 type salvager struct {
@@ -132,6 +134,7 @@ type salvager struct {
 	seen         map[uint64]bool
 	best         map[string]savedRow // by key
 	trusted      bool                // rows read now are reached from the root
+	found        savedSessions
 	now          time.Time
 	synchronised bool
 }
@@ -148,9 +151,9 @@ func (s *salvager) page(id uint64) (p boltpage.Page, ok bool) {
 	return p, err == nil && p.ID == id && uint64(p.Overflow) < s.pages-id
 }
 
-// walk reads the tree below a page: the bucket of buckets, and in it the one
-// of rows. It returns whether all of it was readable.
-func (s *salvager) walk(id uint64, inside bool, depth int) bool {
+// walk reads the tree below a page: the bucket of buckets, whose name is "", or
+// one of those in it. It returns whether all of it was readable.
+func (s *salvager) walk(id uint64, bucket string, depth int) bool {
 	if id < 2 || s.seen[id] || depth > 40 {
 		return false
 	}
@@ -163,41 +166,50 @@ func (s *salvager) walk(id uint64, inside bool, depth int) bool {
 		whole := true
 		for i := range p.Count {
 			_, child, _ := p.Child(i)
-			whole = s.walk(child, inside, depth+1) && whole
+			whole = s.walk(child, bucket, depth+1) && whole
 		}
 		return whole
 	case p.Flags != boltpage.Leaf:
 		return false
-	case inside:
-		return s.rows(p)
+	case bucket != "":
+		return s.rows(p, bucket)
 	}
 	return s.buckets(p, depth)
 }
 
 func (s *salvager) buckets(p boltpage.Page, depth int) bool {
+	whole := true
 	for i := range p.Count {
 		flags, key, value, ok := p.Item(i)
-		if !ok {
-			return false
-		}
-		if flags&boltpage.BucketItem == 0 || string(key) != string(retainedBucket) {
+		if whole = whole && ok; !ok || flags&boltpage.BucketItem == 0 {
 			continue
 		}
 		b, err := boltpage.ParseBucket(value)
 		if err == nil && b.Root != 0 {
-			return s.walk(b.Root, true, depth+1)
+			whole = s.walk(b.Root, string(key), depth+1) && whole
+		} else {
+			whole = err == nil && b.Inline.Flags == boltpage.Leaf && s.rows(b.Inline, string(key)) && whole
 		}
-		return err == nil && b.Inline.Flags == boltpage.Leaf && s.rows(b.Inline)
 	}
-	return true
+	return whole
 }
 
 // rows keeps the whole rows of a leaf and returns whether all were whole.
-func (s *salvager) rows(p boltpage.Page) bool {
+func (s *salvager) rows(p boltpage.Page, bucket string) bool {
 	whole := true
 	for i := range p.Count {
 		_, key, value, ok := p.Item(i)
-		whole = ok && s.row(key, value) && whole
+		if ok {
+			switch bucket {
+			case string(retainedBucket):
+				ok = s.row(key, value)
+			case string(sessionBucket):
+				ok = s.found.session(key, value, s.now, s.synchronised) == nil
+			case string(queueBucket):
+				ok = s.found.delivery(key, value, s.now, s.synchronised) == nil
+			}
+		}
+		whole = ok && whole
 	}
 	return whole
 }

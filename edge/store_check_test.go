@@ -197,7 +197,7 @@ func TestSalvageWithoutBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := 0
-	if err := salvage(path, func(*Message) { got++ }); err != nil || got != 300 {
+	if _, err := salvage(path, func(*Message) { got++ }); err != nil || got != 300 {
 		t.Errorf("got %d rows, %v, want 300", got, err)
 	}
 }
@@ -261,7 +261,7 @@ func FuzzSalvage(f *testing.F) {
 		if err := os.WriteFile(path, file, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := salvage(path, func(m *Message) {
+		if _, err := salvage(path, func(m *Message) {
 			if m.Topic == "" {
 				t.Error("a message without a topic")
 			}
@@ -284,7 +284,7 @@ func TestSalvageOfFew(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string]bool{}
-	if err := salvage(path, func(m *Message) { got[m.Topic] = true }); err != nil || len(got) != 3 {
+	if _, err := salvage(path, func(m *Message) { got[m.Topic] = true }); err != nil || len(got) != 3 {
 		t.Errorf("got %v, %v, want 3 topics", got, err)
 	}
 }

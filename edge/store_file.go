@@ -178,17 +178,18 @@ func (s *store) replace(cause error) error {
 		return errors.Join(cause, explainFile("set aside "+s.path, err))
 	}
 	var saved []*Message
-	err = salvage(aside, func(m *Message) { saved = append(saved, m) })
-	s.saved, s.final = nil, false
+	sessions, err := salvage(aside, func(m *Message) { saved = append(saved, m) })
 	s.mu.Lock()
 	for _, m := range saved {
 		s.adopt(m, nil)
 	}
 	s.stats.Damaged++
-	s.stats.Salvaged += int64(len(saved))
+	s.stats.Salvaged += int64(len(saved) + len(sessions))
 	s.mu.Unlock()
-	s.log.Error("edge.db is damaged: set aside, begun afresh", "path", aside, "saved", len(saved), "err", errors.Join(cause, err))
-	return s.openFile()
+	s.log.Error("edge.db is damaged: set aside, begun afresh", "path", aside, "saved", len(saved), "sessions", len(sessions), "err", errors.Join(cause, err))
+	err = s.openFile()
+	s.saved, s.final, s.anew = sessions, false, true
+	return err
 }
 
 // abandon gives up an open file whose damage showed in a commit. Its rows are

@@ -1,10 +1,11 @@
 package edge
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,7 +29,8 @@ var (
 )
 
 // The session row and the delivery row, version 1; uvarints but where said
-// otherwise. Both end with a CRC-32C of the key and all of the row before.
+// otherwise. Both end with the complement of a CRC-32C of the key and
+// all of the row before.
 //
 //	session:  version byte; seconds of its expiry; seconds left when written (less than the expiry only
 //	          of a client that is away); wall clock when written, Unix seconds, 0 when not synchronised;
@@ -76,7 +78,11 @@ type savedDelivery struct {
 	size   int64  // of the row
 }
 
-func seal(key, row []byte) []byte { return binary.LittleEndian.AppendUint32(row, rowSum(key, row)) }
+func seal(key, row []byte) []byte { return binary.LittleEndian.AppendUint32(row, sessionSum(key, row)) }
+
+// sessionSum is none that a retained message could have: its row is never taken
+// for one of these, wherever in a damaged file it stands.
+func sessionSum(key, row []byte) uint32 { return ^rowSum(key, row) }
 
 // unseal returns a row without its checksum, and checks that and the version.
 func unseal(key, row []byte) (*reader, error) {
@@ -84,7 +90,7 @@ func unseal(key, row []byte) (*reader, error) {
 		return nil, errRow
 	}
 	body := row[:len(row)-rowTail]
-	if binary.LittleEndian.Uint32(row[len(body):]) != crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, body) {
+	if binary.LittleEndian.Uint32(row[len(body):]) != sessionSum(key, body) {
 		return nil, errRow
 	}
 	if body[0] != sessionVersion {
@@ -252,6 +258,51 @@ func decodeDelivery(key, row []byte, now time.Time, synchronised bool) (d savedD
 	return d, err
 }
 
+// savedSessions puts rows together, in any order.
+type savedSessions struct {
+	sessions map[uint64]*savedSession
+	queues   map[uint64][]savedDelivery
+}
+
+func (a *savedSessions) session(key, row []byte, now time.Time, synchronised bool) error {
+	if string(key) == string(finalKey) {
+		return nil
+	}
+	v, err := decodeSession(key, row, now, synchronised)
+	if err != nil {
+		return err
+	}
+	if a.sessions == nil {
+		a.sessions = map[uint64]*savedSession{}
+	}
+	a.sessions[v.number] = v
+	return nil
+}
+
+func (a *savedSessions) delivery(key, row []byte, now time.Time, synchronised bool) error {
+	d, err := decodeDelivery(key, row, now, synchronised)
+	if err != nil {
+		return err
+	}
+	if a.queues == nil {
+		a.queues = map[uint64][]savedDelivery{}
+	}
+	number := binary.BigEndian.Uint64(key)
+	a.queues[number] = append(a.queues[number], d)
+	return nil
+}
+
+// list returns the sessions with their queues in order. Of two sessions of a
+// client the later one holds, and comes last.
+func (a *savedSessions) list() []*savedSession {
+	all := slices.SortedFunc(maps.Values(a.sessions), func(x, y *savedSession) int { return cmp.Compare(x.number, y.number) })
+	for _, v := range all {
+		v.queue = a.queues[v.number]
+		slices.SortFunc(v.queue, func(x, y savedDelivery) int { return cmp.Compare(x.at, y.at) })
+	}
+	return all
+}
+
 // readSessions returns the sessions of a file with their queues, and whether a
 // clean stop wrote them last. A row that cannot be read is left out and makes
 // the error.
@@ -261,37 +312,18 @@ func readSessions(tx *bbolt.Tx) (all []*savedSession, final bool, err error) {
 		return nil, false, nil
 	}
 	now, synchronised := systemClock()
-	byNumber := map[uint64]*savedSession{}
+	var found savedSessions
 	var bad []error
-	wrong := func(err error) {
-		if len(bad) < 3 {
-			bad = append(bad, &damage{what: fmt.Errorf("session row: %w", err)})
+	each := func(take func(key, row []byte, now time.Time, synchronised bool) error) func(key, row []byte) error {
+		return func(key, row []byte) error {
+			if err := take(key, row, now, synchronised); err != nil && len(bad) < 3 {
+				bad = append(bad, &damage{what: fmt.Errorf("session row: %w", err)})
+			}
+			return nil
 		}
 	}
-	err = sessions.ForEach(func(key, row []byte) error {
-		if string(key) == string(finalKey) {
-			final = len(row) == 8 && binary.LittleEndian.Uint64(row) == uint64(tx.ID())
-			return nil
-		}
-		v, err := decodeSession(key, row, now, synchronised)
-		if err != nil {
-			wrong(err)
-			return nil
-		}
-		byNumber[v.number] = v
-		all = append(all, v)
-		return nil
-	})
-	err = errors.Join(err, queues.ForEach(func(key, row []byte) error {
-		d, err := decodeDelivery(key, row, now, synchronised)
-		if err != nil {
-			wrong(err)
-		} else if v := byNumber[binary.BigEndian.Uint64(key)]; v != nil {
-			v.queue = append(v.queue, d)
-		}
-		return nil
-	}))
-	// Of two sessions of a client the later one holds.
-	slices.SortFunc(all, func(a, b *savedSession) int { return int(int64(a.number - b.number)) })
-	return all, final, errors.Join(append(bad, err)...)
+	err = errors.Join(sessions.ForEach(each(found.session)), queues.ForEach(each(found.delivery)))
+	last := sessions.Get(finalKey)
+	final = len(last) == 8 && binary.LittleEndian.Uint64(last) == uint64(tx.ID())
+	return found.list(), final, errors.Join(append(bad, err)...)
 }
