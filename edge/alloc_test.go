@@ -1,10 +1,15 @@
 package edge
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"testing"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // plant makes a broker without sockets that are read: n sessions subscribed to
@@ -110,18 +115,51 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionsAreSmall connects clients that then say nothing.
+// TestIdleConnectionsAreSmall connects clients that then say nothing. One in a
+// WebSocket costs little more.
 func TestIdleConnectionsAreSmall(t *testing.T) {
-	b := startBroker(t, Options{})
-	const clients = 300
-	before := heapInUse()
-	for i := range clients {
-		connect(t, b, fmt.Sprint("c", i)).subscribe(sub{filter: fmt.Sprint("c/", i), qos: 1})
+	var each [2]int
+	for i, protocol := range []string{"mqtt", overWebSocket} {
+		b := startBroker(t, Options{}, func(c *Config) { c.Listeners[0].Protocol = protocol })
+		const clients = 300
+		before := heapInUse()
+		for n := range clients {
+			beIdle(t, dialRaw(t, b, 0), fmt.Sprint("c", n), protocol)
+		}
+		time.Sleep(quiet)
+		each[i] = (heapInUse() - before) / clients
+		t.Logf("%s: %d bytes for broker and client", protocol, each[i])
+		if each[i] > 24<<10 {
+			t.Fatalf("%s: %d bytes each", protocol, each[i])
+		}
 	}
-	time.Sleep(quiet)
-	each := (heapInUse() - before) / clients
-	t.Logf("%d bytes for broker and client", each)
-	if each > 24<<10 {
-		t.Fatalf("%d bytes each", each)
+	if each[1] > each[0]+4096 {
+		t.Errorf("%d bytes more in a WebSocket", each[1]-each[0])
+	}
+}
+
+// beIdle connects and subscribes, and holds no buffer.
+func beIdle(t *testing.T, nc net.Conn, id, protocol string) {
+	t.Helper()
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(patience))
+	frame := func(b []byte) []byte { return b }
+	head := 0
+	if protocol == overWebSocket {
+		head, frame = 2, func(b []byte) []byte { return frameOf(0x80|opBinary, b) }
+		nc.Write([]byte(plainRequest))
+		if res, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || res.StatusCode != 101 {
+			t.Fatal(res, err)
+		}
+	}
+	subscribe := &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe}, ProtocolVersion: 4, PacketID: 1, Filters: packets.Subscriptions{{Filter: id, Qos: 1}}}
+	for _, step := range []struct {
+		sent   []byte
+		answer int
+	}{{encode(t, connectPacket(id, version(4))), 4}, {encode(t, subscribe), 5}} {
+		nc.Write(frame(step.sent))
+		if _, err := io.ReadFull(nc, make([]byte, head+step.answer)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -108,4 +109,39 @@ func (p *peer) readLittle(bytes int) {
 	if err := small.SetReadBuffer(bytes); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// TestOverEach has what TCP clients are promised for each kind of listener.
+func TestOverEach(t *testing.T) {
+	overEach(t, func(t *testing.T, over func(*Config)) {
+		b := startBroker(t, Options{}, over)
+		s, silent := connect(t, b, "s"), connect(t, b, "silent", keepAlive(1), willOf("will", "silent", 1, false, 0))
+		s.subscribe(sub{filter: "#", qos: 2})
+		p := connect(t, b, "p", resume(), expiry(100), willOf("will", "p", 1, false, 0))
+		for qos := range byte(3) {
+			for _, size := range []int{0, 100, mostMessage - 20, mostMessage, 200_000} {
+				payload := strings.Repeat("x", size)
+				p.publish("t", payload, qos)
+				s.message("t", payload)
+			}
+		}
+		if got := silent.ended(); got != 0x8d {
+			t.Errorf("keep alive: got reason %#x, want 0x8d", got)
+		}
+		s.message("will", "silent")
+		p.subscribe(sub{filter: "q", qos: 1})
+		again := connect(t, b, "p", resume(), expiry(100))
+		if got := p.ended(); got != 0x8e {
+			t.Errorf("takeover: got reason %#x, want 0x8e", got)
+		}
+		s.message("will", "p")
+		again.nc.Close() // as a cable that is pulled, and no will now
+		until(t, "the end is seen", func() bool { return b.Stats().Connected == 1 })
+		connect(t, b, "q").publish("q", "while away", 1)
+		s.message("q", "while away")
+		back := connect(t, b, "p", resume(), expiry(100))
+		back.message("q", "while away")
+		back.bye()
+		until(t, "nobody is left behind", func() bool { return b.Stats().Connections == 2 })
+	})
 }

@@ -283,3 +283,36 @@ func TestExpiredCertificateWarns(t *testing.T) {
 		t.Errorf("got %v, want one problem ...%s...", p, want)
 	}
 }
+
+// TestNewCertificateDropsNobody renews the certificate of listeners in use, by
+// the files alone and with a reload.
+func TestNewCertificateDropsNobody(t *testing.T) {
+	overEach(t, func(t *testing.T, over func(*Config)) {
+		b := startBroker(t, Options{}, over)
+		s := connect(t, b, "s")
+		s.subscribe(sub{filter: "t", qos: 1})
+		files := b.config().Listeners[0]
+		ca := newAuthority(t, "home CA")
+		for serial, reload := range map[int64]bool{200: false, 300: true} {
+			cert, key := ca.issue(t, "localhost", serial, time.Now().Add(time.Hour))
+			replaceFile(t, files.Cert, cert)
+			replaceFile(t, files.Key, key)
+			if reload {
+				if err := b.Reload(*b.config()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "serving the new certificate", func() bool {
+				p := dial(t, b)
+				defer p.nc.Close()
+				nc := p.nc
+				if f, ok := nc.(*framed); ok {
+					nc = f.sock
+				}
+				return nc.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64() == serial
+			})
+			connect(t, b, "new").publish("t", "x", 1)
+			s.message("t", "x")
+		}
+	}, "TLS", "secure WebSocket")
+}

@@ -2,13 +2,17 @@ package conformance
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // patience is how long a test waits for what must happen.
@@ -17,8 +21,9 @@ const patience = 20 * time.Second
 // exam is one test at one version.
 type exam struct {
 	*testing.T
-	v5   bool
-	name string // in client ids and topics, so that the tests do not meet
+	v5     bool
+	name   string // in client ids and topics, so that the tests do not meet
+	target string // the address of the broker
 }
 
 // topic returns a topic or filter of this test's own.
@@ -49,19 +54,50 @@ type client struct {
 // dial opens a connection.
 func (x *exam) dial() *client {
 	x.Helper()
-	return x.dialAt(target)
+	return x.dialAt(x.target)
 }
 
 // dialAt opens a connection to another broker than the one for all tests.
 func (x *exam) dialAt(address string) *client {
 	x.Helper()
-	nc, err := net.DialTimeout("tcp", address, patience)
+	nc, err := open(x.Context(), address)
 	if err != nil {
 		x.Fatal(err)
 	}
 	x.Cleanup(func() { nc.Close() })
 	return &client{x: x, nc: nc, r: bufio.NewReader(nc), v5: x.v5, aliases: map[int]string{}, lastID: 100}
 }
+
+// open connects to host:port, or in a WebSocket to ws://host:port/path.
+func open(ctx context.Context, address string) (net.Conn, error) {
+	if !strings.HasPrefix(address, "ws:") {
+		return net.DialTimeout("tcp", address, patience)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{Subprotocols: []string{"mqtt"}})
+	if err != nil {
+		return nil, err
+	}
+	ws.SetReadLimit(-1)
+	return &framed{websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws}, nil
+}
+
+// framed ends as a TCP connection does.
+type framed struct {
+	net.Conn
+	ws *websocket.Conn
+}
+
+func (f *framed) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	if websocket.CloseStatus(err) >= 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (f *framed) Close() error { return f.ws.CloseNow() }
 
 // hello is a CONNECT. Its zero value has Clean Start and no keep alive.
 type hello struct {

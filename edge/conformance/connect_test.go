@@ -237,7 +237,7 @@ var connectChecks = []check{
 			return // needs users
 		}
 		private(x, func(address string) {
-			c := &exam{T: x.T, v5: x.v5, name: x.name}
+			c := &exam{T: x.T, v5: x.v5, name: x.name, target: address}
 			c.refusedAt(address, hello{id: x.id("c")}, 0x87)
 			name, wrong := "nobody", "wrong"
 			c.refusedAt(address, hello{id: x.id("c"), user: &name, password: &wrong}, 0x86, 0x87)
@@ -271,7 +271,7 @@ var connectChecks = []check{
 // refused expects that a CONNECT is refused, by a closed connection at least.
 func (x *exam) refused(h hello, reasons ...byte) {
 	x.Helper()
-	x.refusedAt(target, h, reasons...)
+	x.refusedAt(x.target, h, reasons...)
 }
 
 func (x *exam) refusedAt(address string, h hello, reasons ...byte) {

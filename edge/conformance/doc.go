@@ -6,8 +6,8 @@
 // statements is in statements_test.go; the reasons why some have no test in
 // coverage_test.go.
 //
-//	go test ./edge/conformance                        the edge broker
-//	go test ./edge/conformance -broker 127.0.0.1:1883 any other
+//	go test ./edge/conformance                        the edge broker, over TCP and WebSocket
+//	go test ./edge/conformance -broker 127.0.0.1:1883 any other, also ws://127.0.0.1:8083/mqtt
 //	go test ./edge/conformance -run Statements -v     what is covered, and what is not
 //
 // The client of these tests reads strictly: whatever a broker sends is held

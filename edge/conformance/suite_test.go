@@ -12,10 +12,10 @@ import (
 	"tidegate/edge"
 )
 
-var broker = flag.String("broker", "", "host:port of a broker that lets anonymous clients in; empty: the edge broker")
+var broker = flag.String("broker", "", "host:port, or ws://host:port/path, of a broker that lets anonymous clients in; empty: the edge broker in every way")
 
-// target is the address of the broker that is tested.
-var target string
+// targets are the addresses of the broker that is tested.
+var targets []string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -25,11 +25,12 @@ func TestMain(m *testing.M) {
 
 // runAll runs the tests against one broker for all of them.
 func runAll(m *testing.M) int {
-	if target = *broker; target != "" {
+	if *broker != "" {
+		targets = []string{*broker}
 		return m.Run()
 	}
 	cfg := edge.DefaultConfig()
-	cfg.Listeners = []edge.ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}}
+	cfg.Listeners = []edge.ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}, {Bind: "127.0.0.1:0", Anonymous: true, Protocol: "websocket"}}
 	b, err := edge.New(cfg, edge.Options{})
 	if err == nil {
 		err = b.Listen()
@@ -41,7 +42,7 @@ func runAll(m *testing.M) int {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
-	target = b.Addrs()[0].String()
+	targets = []string{b.Addrs()[0].String(), "ws://" + b.Addrs()[1].String() + "/mqtt"}
 	code := m.Run()
 	stop()
 	if err := <-ended; err != nil {
@@ -71,12 +72,18 @@ func checks() (all []check) {
 func TestConformance(t *testing.T) {
 	// Clients and topics have other names in each run against the same broker.
 	run := fmt.Sprintf("%x", time.Now().UnixNano()&0xffffffff)
-	for i, c := range checks() {
-		for _, version := range c.versions {
-			t.Run(fmt.Sprintf("%s MQTT-%s v%c", c.name, strings.ReplaceAll(c.numbers, " ", ","), version), func(t *testing.T) {
-				t.Parallel()
-				c.run(&exam{T: t, v5: version == '5', name: fmt.Sprintf("t%sn%dv%c", run, i, version)})
-			})
+	for n, target := range targets {
+		for i, c := range checks() {
+			for _, version := range c.versions {
+				way := "v" + string(version)
+				if strings.HasPrefix(target, "ws:") {
+					way += " in WebSockets"
+				}
+				t.Run(fmt.Sprintf("%s MQTT-%s %s", c.name, strings.ReplaceAll(c.numbers, " ", ","), way), func(t *testing.T) {
+					t.Parallel()
+					c.run(&exam{T: t, v5: version == '5', name: fmt.Sprintf("t%sn%dw%dv%c", run, i, n, version), target: target})
+				})
+			}
 		}
 	}
 }
