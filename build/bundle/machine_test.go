@@ -25,8 +25,9 @@ import (
 // is what a Pi's does.
 const firmware = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 
-// patience is five times what the slowest step takes on two busy cores.
-const patience = 15 * time.Minute
+// patience is five times what the slowest step takes on two cores: three tries of
+// four minutes, and their starts.
+const patience = 60 * time.Minute
 
 // machine is a computer with U-Boot, a card and a network, to be switched on
 // and off. The card has a write cache that a power cut drops.
