@@ -14,6 +14,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"tidegate/edge/internal/mdns"
 	"tidegate/internal/conf"
 	"tidegate/internal/topic"
 	"tidegate/internal/wear"
@@ -26,6 +27,9 @@ type Options struct {
 
 	// Log may be nil.
 	Log *slog.Logger
+
+	// Gateway is the gateway's name in what mDNS tells; it may be empty.
+	Gateway string
 
 	// Version is what $SYS/broker/version says.
 	Version string
@@ -68,6 +72,8 @@ type Broker struct {
 	queuedBytes atomic.Int64 // of all sessions
 	departures  atomic.Int64 // of clients whose session stays
 	stopping    chan struct{}
+	reannounce  chan struct{} // what mDNS tells may have changed
+	responder   atomic.Pointer[mdns.Responder]
 	readers     sync.WaitGroup // goroutines of connections
 	writers     sync.WaitGroup
 
@@ -93,14 +99,15 @@ func New(cfg Config, opt Options) (*Broker, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	b := &Broker{
-		opt:      opt,
-		log:      opt.Log.With("component", "edge"),
-		stopping: make(chan struct{}),
-		seats:    map[string]*seat{},
-		absent:   map[*session]struct{}{},
-		conns:    map[*conn]struct{}{},
-		perAddr:  map[string]int{},
-		seed:     maphash.MakeSeed(),
+		opt:        opt,
+		log:        opt.Log.With("component", "edge"),
+		stopping:   make(chan struct{}),
+		reannounce: make(chan struct{}, 1),
+		seats:      map[string]*seat{},
+		absent:     map[*session]struct{}{},
+		conns:      map[*conn]struct{}{},
+		perAddr:    map[string]int{},
+		seed:       maphash.MakeSeed(),
 	}
 	b.trie.memory = &b.memory
 	b.routes = routes{trie: &b.trie, m: map[string]*route{}}
@@ -184,6 +191,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	b.mu.Unlock()
 	accepters.Go(func() { b.keepHouse(ctx) })
+	accepters.Go(func() { b.announce(ctx) })
 	<-ctx.Done()
 	b.mu.Lock()
 	b.accepting = nil

@@ -19,6 +19,9 @@ type Config struct {
 	// Access says who may do what.
 	Access AccessConfig `toml:"access"`
 
+	// MDNS says what the home's network is told of the broker.
+	MDNS MDNSConfig `toml:"mdns"`
+
 	// SyncInterval is the time between two commits of retained messages and so
 	// the most that a power cut takes from them. 100 topics that change every
 	// second cost the card 42 MB a day at 1m with values of 20 bytes, 220 MB
@@ -118,6 +121,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listeners:    []ListenerConfig{{Bind: ":1883"}},
 		Access:       AccessConfig{FailuresPerMinute: 30},
+		MDNS:         MDNSConfig{Enabled: true, Host: "tidegate"},
 		SyncInterval: conf.Duration(time.Minute),
 		SysInterval:  conf.Duration(10 * time.Second),
 		Limits: LimitsConfig{
@@ -164,6 +168,10 @@ func (c Config) Check() []conf.Problem {
 	}
 	for _, p := range c.Access.Check() {
 		p.Key = "access." + p.Key
+		problems = append(problems, p)
+	}
+	for _, p := range c.MDNS.Check() {
+		p.Key = "mdns." + p.Key
 		problems = append(problems, p)
 	}
 	return append(problems, c.checkNumbers()...)

@@ -34,6 +34,9 @@
 // leaves moves to the others; what was sent stays in its session, and moves only
 // at QoS 1 and when that ends.
 //
+// The home's network is told of the broker by mDNS, under tidegate.local or, when
+// another gateway has that, tidegate-2.local (edge/internal/mdns).
+//
 // Every statement of MQTT 5 and 3.1.1 that a broker can break has a test, or a
 // reason why not, in edge/conformance.
 //

@@ -18,6 +18,10 @@ func (b *Broker) Reload(cfg Config) error {
 	if err := b.apply(cfg); err != nil {
 		return err
 	}
+	select {
+	case b.reannounce <- struct{}{}:
+	default:
+	}
 	var cut []*conn
 	for _, c := range b.connections() {
 		if c.joined.Load() && !c.review() {

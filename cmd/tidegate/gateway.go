@@ -80,7 +80,7 @@ func (g *gateway) build() error {
 	}
 	errs := make([]error, 2, 2+len(g.cfg.Uplink))
 	g.broker, errs[0] = edge.New(g.cfg.Edge, edge.Options{
-		Dir: g.dir.Path, Log: g.log, Budget: g.budget, Forward: g.forward, Version: version,
+		Dir: g.dir.Path, Log: g.log, Budget: g.budget, Forward: g.forward, Version: version, Gateway: g.cfg.Gateway.id(),
 		Checker: []string{self, "edge", "check"},
 	})
 	g.sensors, errs[1] = g.newSensors(g.cfg.HW)
