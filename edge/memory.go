@@ -26,7 +26,7 @@ const (
 
 // Estimates in bytes, of what they are made of and the maps that lead there.
 const (
-	nodeCost         = 240
+	nodeCost         = 330
 	subscriptionCost = 400
 	sessionCost      = 1 << 10
 	exchangeCost     = 128

@@ -68,15 +68,24 @@ func wrapAs(t testing.TB, nc net.Conn, terms *terms) net.Conn {
 // openFramed begins a WebSocket on a connection.
 func openFramed(t testing.TB, nc net.Conn, path string) net.Conn {
 	t.Helper()
-	to := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
-	client := &http.Client{Transport: &http.Transport{DialContext: to}}
-	ws, _, err := websocket.Dial(t.Context(), "ws://gateway"+path, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt"}})
+	nc, err := openWebSocket(t.Context(), nc, path)
 	if err != nil {
-		nc.Close()
 		t.Fatal(err)
 	}
+	return nc
+}
+
+// openWebSocket does the opening handshake on nc, which it closes in vain.
+func openWebSocket(ctx context.Context, nc net.Conn, path string) (net.Conn, error) {
+	to := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
+	client := &http.Client{Transport: &http.Transport{DialContext: to}}
+	ws, _, err := websocket.Dial(ctx, "ws://gateway"+path, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt"}})
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
 	ws.SetReadLimit(mostMessage)
-	return &framed{Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws, sock: nc}
+	return &framed{Conn: websocket.NetConn(context.Background(), ws, websocket.MessageBinary), ws: ws, sock: nc}, nil
 }
 
 // framed is a WebSocket of a test. It closes as a client that is cut off does.

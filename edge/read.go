@@ -65,13 +65,21 @@ func (c *conn) packet(first byte, body []byte, own bool) error {
 		c.batch().mark(c, c.send([]byte{packets.Pingresp << 4, 0}))
 		return nil
 	case packets.Subscribe:
-		return c.subscribe(bytes.Clone(body))
+		return c.subscribe(mine(body, own))
 	case packets.Unsubscribe:
-		return c.unsubscribe(bytes.Clone(body))
+		return c.unsubscribe(mine(body, own))
 	case packets.Disconnect:
 		return c.disconnect(bytes.Clone(body))
 	}
 	return packets.ErrProtocolViolation // a second CONNECT, AUTH, or what only servers send
+}
+
+// mine returns a copy of body, unless it may be kept: it can be a megabyte.
+func mine(body []byte, own bool) []byte {
+	if own {
+		return body
+	}
+	return bytes.Clone(body)
 }
 
 // disconnect takes a DISCONNECT [MQTT 5, 3.14].

@@ -151,6 +151,9 @@ func (c *conn) decodeFilters(kind byte, body []byte) (*packets.Packet, error) {
 			return nil, err
 		}
 	}
+	if tooMany(list, kind, max(mostFilters, c.b.config().Session.Subscriptions)) {
+		return nil, packets.ErrQuotaExceeded
+	}
 	if kind == packets.Subscribe {
 		if err := checkOptions(list, c.v5); err != nil {
 			return nil, err
@@ -173,6 +176,25 @@ func (c *conn) decodeFilters(kind byte, body []byte) (*packets.Packet, error) {
 		return nil, packets.ErrPacketTooLarge // the answer would be [MQTT-3.1.2-24]
 	}
 	return pk, nil
+}
+
+// mostFilters is how many filters may be in one packet, if a session may not
+// have more: decoded, each takes thirty times what a short one is long.
+const mostFilters = 4096
+
+// tooMany says whether a list has more than most filters.
+func tooMany(list []byte, kind byte, most int) bool {
+	options := 0
+	if kind == packets.Subscribe {
+		options = 1
+	}
+	for n := 0; len(list) >= 2; n++ {
+		if n == most {
+			return true
+		}
+		list = list[min(len(list), 2+int(binary.BigEndian.Uint16(list))+options):]
+	}
+	return false
 }
 
 // checkOptions looks at the options of every filter of a SUBSCRIBE: mochi's
