@@ -129,7 +129,8 @@ placement: ## simulate 10,000 gateways and write uplink/PLACEMENT.md with its pl
 	$(GO) test ./uplink -run PlacementDocument -update
 
 .PHONY: soak
-soak: ## kills and power cuts, twenty times as many rounds; hours
+soak: ## half an hour of devices that come and go; kills and power cuts, twenty times as many rounds; hours
+	$(GO) test -count=1 -v -timeout 1h ./edge -run '^TestSoak$$' -soak 30m
 	cd build/lab && $(GO) test -tags soak -timeout 12h ./promises ./powerfs -soak
 
 .PHONY: clean
