@@ -96,17 +96,8 @@ func flushAll(list []*conn) {
 func (bt *batch) settle(self *conn) {
 	bt.flush()
 	bt.b.stats.add(bt)
-	for len(bt.full) > 0 {
-		c := bt.full[0]
-		bt.full = append(bt.full[:0], bt.full[1:]...)
-		var from <-chan struct{}
-		if self != nil {
-			from = self.gone
-		}
-		c.wait(from)
-		if c != self { // a reader takes the acknowledgements: it cannot wait for its own
-			c.waitQueue(from)
-		}
+	if len(bt.full) > 0 {
+		bt.await(self)
 	}
 	for i := range bt.forms {
 		if cap(bt.forms[i].b) > maxKeptBuffer {
@@ -115,6 +106,28 @@ func (bt *batch) settle(self *conn) {
 	}
 	bt.share, bt.fresh = false, nil // after a panic they may still be set
 	batches.Put(bt)
+}
+
+// await waits for those that are too full. Their time runs for all of them at
+// once: many that make no progress are waited for as long as one.
+func (bt *batch) await(self *conn) {
+	begin := time.Now()
+	served := make([]uint32, 0, 8)
+	for _, c := range bt.full {
+		served = append(served, c.sess.served.Load())
+	}
+	var from <-chan struct{}
+	if self != nil {
+		from = self.gone
+	}
+	for i, c := range bt.full {
+		c.wait(from)
+		if c != self { // a reader takes the acknowledgements: it cannot wait for its own
+			c.waitQueue(from, served[i], begin)
+		}
+	}
+	clear(bt.full)
+	bt.full = bt.full[:0]
 }
 
 // The results of transmit.

@@ -53,6 +53,7 @@ type conn struct {
 	said    int64         // packets other than PUBLISH, not in Stats yet
 	bytes   int64         // of them
 	starved bool          // the session has more that did not fit
+	since   time.Time     // when the kernel, which holds a writer up, last took something; zero: it holds none up
 	stalled bool          // a publisher waited in vain; until the next progress nobody waits
 	drained chan struct{} // closed when below the low-water mark; nil: nobody waits
 
@@ -65,7 +66,6 @@ type conn struct {
 	push  func(fd uintptr) bool
 
 	grant   atomic.Pointer[grant] // set while attaching; a reload replaces it
-	moved   atomic.Uint32         // counts writes that made progress
 	joined  atomic.Bool           // has its session, and CONNACK is on its way
 	taken   atomic.Bool           // its client id has come again
 	cut     atomic.Bool           // by a reload, since it may not be here any more
@@ -183,7 +183,6 @@ func (c *conn) addSaid() {
 
 // progress notes that the client takes something. mu is held.
 func (c *conn) progress() {
-	c.moved.Add(1)
 	c.stalled = false
 	if c.drained != nil && c.below() {
 		close(c.drained)
@@ -245,14 +244,13 @@ func (c *conn) wait(from <-chan struct{}) {
 const crowdPoll = 5 * time.Millisecond
 
 // waitQueue is wait for the queue of c's session, which the client's
-// acknowledgements let go down.
-func (c *conn) waitQueue(from <-chan struct{}) {
+// acknowledgements let go down: served is how many there were at the time since.
+func (c *conn) waitQueue(from <-chan struct{}, served uint32, since time.Time) {
 	s := c.sess
 	if !s.crowded() || s.stuck.Load() {
 		return
 	}
 	c.b.stats.pauses.Add(1)
-	served, since := s.served.Load(), time.Now()
 	tick := time.NewTicker(crowdPoll)
 	defer tick.Stop()
 	for s.crowded() {
@@ -296,8 +294,8 @@ func (c *conn) unclog() {
 // pause waits for ready. It returns false when c made no progress for a while.
 func (c *conn) pause(ready, from <-chan struct{}) bool {
 	c.b.stats.pauses.Add(1)
-	moved, grace := c.moved.Load(), c.b.config().Limits.StallAfter.Std()
-	timer := time.NewTimer(grace)
+	begin := time.Now()
+	timer := time.NewTimer(c.leeway(begin))
 	defer timer.Stop()
 	for {
 		select {
@@ -311,11 +309,21 @@ func (c *conn) pause(ready, from <-chan struct{}) bool {
 			return true
 		case <-timer.C:
 		}
-		now := c.moved.Load()
-		if now == moved {
+		left := c.leeway(begin)
+		if left <= 0 {
 			return false
 		}
-		moved = now
-		timer.Reset(grace)
+		timer.Reset(left)
 	}
+}
+
+// leeway returns for how much longer c may make no progress; that counts from
+// the last time it made some, or else from begin.
+func (c *conn) leeway(begin time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.since.IsZero() {
+		begin = c.since
+	}
+	return c.b.config().Limits.StallAfter.Std() - time.Since(begin)
 }

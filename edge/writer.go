@@ -18,6 +18,7 @@ func (c *conn) flush() {
 	for !c.writing && !c.closed && c.buf != nil && len(c.buf.b) > 0 {
 		c.take()
 		if c.raw == nil {
+			c.since = time.Now()
 			c.b.writers.Go(c.drain)
 			break
 		}
@@ -36,6 +37,7 @@ func (c *conn) flush() {
 			c.progress()
 		}
 		if c.out > 0 {
+			c.since = time.Now()
 			c.b.writers.Go(c.drain)
 			break
 		}
@@ -125,12 +127,14 @@ func (c *conn) drain() {
 				return
 			}
 			c.out -= c.woff - before
+			c.since = time.Now()
 			c.progress()
 			c.mu.Unlock()
 		}
 		c.mu.Lock()
 		c.rest()
 		if c.closed || c.buf == nil || len(c.buf.b) == 0 {
+			c.since = time.Time{}
 			c.nc.SetWriteDeadline(time.Time{}) // under mu, before the next writer sets its own
 			c.mu.Unlock()
 			return
