@@ -77,6 +77,15 @@
 // around another. Nothing blocks and no callback runs under session.mu or conn.mu.
 // Under Broker.retaining only Forward is called, which publishes nothing itself.
 //
+// # Memory
+//
+// What clients can make the broker hold is bounded by limits.memory, retained
+// messages by limits.retained-bytes, queues by session.all-queue-bytes. Go's
+// collector may have twice their sum resident, less when that nears half of the
+// RAM; a connection takes some 10 KB besides (over TLS some 30 KB more), and the
+// program 12 MB. What exceeds a limit is answered with Quota exceeded, waits, or
+// is dropped and counted.
+//
 // # Caveats
 //
 // Overlapping subscriptions of one client make one delivery, with the highest
