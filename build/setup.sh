@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm ip:iproute2
+needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients paho_c_pub:paho.mqtt.c-examples fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm ip:iproute2
 	haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream
 	qemu-system-aarch64:qemu-system-arm aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu dbus-daemon:dbus-daemon avahi-daemon:avahi-daemon avahi-browse:avahi-utils make:make xz:xz-utils zstd:zstd
 	/usr/lib/u-boot/qemu_arm64/u-boot.bin:u-boot-qemu mkimage:u-boot-tools mcopy:mtools sfdisk:fdisk mke2fs:e2fsprogs rauc:rauc mksquashfs:squashfs-tools

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -210,45 +209,62 @@ func (w *webSocket) controlled(pong func([]byte)) error {
 // limits for these too, and MQTT does not tell them.
 const mostMessage = 16 << 10
 
-// seal puts what was appended to b since the last time into frames.
+// seal puts what was appended to b since the last time into frames: each packet
+// into a message of its own, or several when it is long. Paho C does not look at
+// a second packet in a message before more comes from the network.
 func (w *webSocket) seal(b []byte) []byte {
 	if !w.open && len(b) > w.sealed {
 		return b[:w.sealed] // nothing is said after a close frame
 	}
-	begin, n := w.sealed, len(b)
-	whole, rest := (n-begin)/mostMessage, (n-begin)%mostMessage
-	size := n + whole*frameHead(mostMessage)
-	if rest > 0 {
-		size += frameHead(rest)
+	begin, n, heads := w.sealed, len(b), 0
+	for at := begin; at < n; {
+		size := packetSize(b[at:])
+		heads += size / mostMessage * headSize(mostMessage)
+		if rest := size % mostMessage; rest > 0 {
+			heads += headSize(rest)
+		}
+		at += size
 	}
-	b = slices.Grow(b, size-n)[:size]
-	// From the end, so that nothing is overwritten that is still to be moved.
-	part := cmp.Or(rest, mostMessage)
-	for from, to := n, size; from > begin; part = mostMessage {
-		copy(b[to-part:to], b[from-part:from])
-		from, to = from-part, to-part-frameHead(part)
-		putHead(b[to:], opBinary, part)
+	b = slices.Grow(b, heads)[:n+heads]
+	from, to := begin+heads, begin
+	copy(b[from:], b[begin:n])
+	for from < len(b) { // as far ahead of to as there are heads to come
+		for left := packetSize(b[from:]); left > 0; {
+			part := min(left, mostMessage)
+			to += putHead(b[to:], opBinary, part)
+			to += copy(b[to:], b[from:from+part])
+			from, left = from+part, left-part
+		}
 	}
 	w.sealed = len(b)
 	return b
 }
 
-// frameHead returns the size of the header before n bytes, at most 65535.
-func frameHead(n int) int {
+// packetSize returns the size of the MQTT packet that b begins with.
+func packetSize(b []byte) int {
+	if n, used := varint(b[1:]); used > 0 && 1+used+n <= len(b) {
+		return 1 + used + n
+	}
+	return len(b)
+}
+
+// headSize returns the size of the header before n bytes, at most 65535.
+func headSize(n int) int {
 	if n < 126 {
 		return 2
 	}
 	return 4
 }
 
-func putHead(b []byte, op byte, n int) {
+func putHead(b []byte, op byte, n int) int {
 	b[0] = 0x80 | op
 	if n < 126 {
 		b[1] = byte(n)
-		return
+		return 2
 	}
 	b[1] = 126
 	binary.BigEndian.PutUint16(b[2:], uint16(n))
+	return 4
 }
 
 // take is seal for a writer that takes all of b.

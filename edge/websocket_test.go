@@ -134,7 +134,7 @@ func TestBadFrames(t *testing.T) {
 }
 
 // readFrames undoes seal.
-func readFrames(t testing.TB, b []byte) (data []byte, ops []byte, sizes []int) {
+func readFrames(t testing.TB, b []byte) (data []byte, ops []byte) {
 	for len(b) > 0 {
 		n, head := int(b[1]), 2
 		if n == 126 {
@@ -143,12 +143,12 @@ func readFrames(t testing.TB, b []byte) (data []byte, ops []byte, sizes []int) {
 		if b[0]&0xf0 != 0x80 || n > mostMessage || head+n > len(b) {
 			t.Fatalf("frame % x of %d bytes", b[:head], n)
 		}
-		if ops, sizes = append(ops, b[0]&15), append(sizes, n); b[0]&15 == opBinary {
+		if ops = append(ops, b[0]&15); b[0]&15 == opBinary {
 			data = append(data, b[head:head+n]...)
 		}
 		b = b[head+n:]
 	}
-	return data, ops, sizes
+	return data, ops
 }
 
 func TestSeal(t *testing.T) {
@@ -164,10 +164,35 @@ func TestSeal(t *testing.T) {
 		b = w.put(b, opClose, []byte{3, 232})
 		w.open = false
 		b = w.take(append(b, "too late"...))
-		got, ops, _ := readFrames(t, b)
+		got, ops := readFrames(t, b)
 		if !bytes.Equal(got, want) || ops[len(ops)-1] != opClose || !slices.Contains(ops, opPong) || w.sealed != 0 {
 			t.Errorf("%d bytes twice: got %d bytes in frames %d", n, len(got), ops)
 		}
+	}
+}
+
+// TestSealCutsAtPackets: one message for each packet, several for a long one.
+func TestSealCutsAtPackets(t *testing.T) {
+	w := webSocket{open: true}
+	var b []byte
+	var want []int
+	for _, n := range []int{0, 10, 124, 200, 3 * mostMessage, 1} {
+		packet := encode(t, publishPacket("t", strings.Repeat("x", n), 0, 0))
+		b = append(b, packet...)
+		for part := range slices.Chunk(packet, mostMessage) {
+			want = append(want, len(part))
+		}
+	}
+	var got []int
+	for b = w.take(b); len(b) > 0; {
+		n, head := int(b[1]), 2
+		if n == 126 {
+			n, head = int(binary.BigEndian.Uint16(b[2:])), 4
+		}
+		got, b = append(got, n), b[head+n:]
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got messages of %d bytes, want %d", got, want)
 	}
 }
 
@@ -519,7 +544,7 @@ func FuzzSeal(f *testing.F) {
 			}
 		}
 		sent = append(sent, w.take(buf)...)
-		if got, _, _ := readFrames(t, sent); !bytes.Equal(got, want) {
+		if got, _ := readFrames(t, sent); !bytes.Equal(got, want) {
 			t.Fatalf("got %d bytes, want %d", len(got), len(want))
 		}
 	})
