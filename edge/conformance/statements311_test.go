@@ -134,10 +134,10 @@ const statements311 = `
 4.7.3-4 s and are not normalised =4.7.3-4
 4.8.0-1 b what breaks the protocol ends the connection =4.13.1-1
 4.8.0-2 b what a client or server cannot handle for now may end it
-6.0.0-1 b WebSocket: packets go in binary frames
-6.0.0-2 b WebSocket: frames and packets need not begin together
+6.0.0-1 b WebSocket: packets go in binary frames =6.0.0-1
+6.0.0-2 b WebSocket: frames and packets need not begin together =6.0.0-2
 6.0.0-3 c WebSocket: the client offers the subprotocol mqtt
-6.0.0-4 s WebSocket: the server chooses it
+6.0.0-4 s WebSocket: the server chooses it =6.0.0-4
 7.0.0-1 b who is both a server and a client conforms as both
 7.0.0-2 b no extension is needed to interoperate
 7.1.1-1 s the transport is an ordered, lossless stream
