@@ -156,8 +156,10 @@ func (c *sessionChange) hole(at uint64) {
 // finish adds the session's own row if it is not on disk as it is. s.mu is held.
 func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now time.Time) sessionChange {
 	v := &savedSession{number: c.next.number, id: s.id, user: s.user, expiry: s.expiry, left: s.expiry}
-	if !online {
-		v.left = min(max(s.until.Sub(now), time.Second), s.expiry)
+	if left := min(max(s.until.Sub(now), time.Second), s.expiry); !online && (k.last || s.expiry-left > s.expiry/10) {
+		v.left = left
+	} else {
+		v.still = true
 	}
 	for _, sub := range s.subs {
 		v.subs = append(v.subs, savedSub{sub.filter, sub.options(), sub.ids})
@@ -182,7 +184,11 @@ func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now
 			v.received = append(v.received, savedExchange{uint64(id), settled})
 		}
 	}
-	if sum := maphash.Bytes(k.seed, v.appendState(nil)); sum != c.next.sum || k.last || k.kept[s] == nil {
+	state := v.appendState(nil)
+	if v.still {
+		state = append(state, 1)
+	}
+	if sum := maphash.Bytes(k.seed, state); sum != c.next.sum || k.last || k.kept[s] == nil {
 		c.row, c.next.sum = v, sum
 	}
 	return c

@@ -296,7 +296,7 @@ func TestSessionRows(t *testing.T) {
 func BenchmarkRestart(b *testing.B) {
 	dir := b.TempDir()
 	cfg := DefaultConfig()
-	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0"}}
+	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}}
 	cfg.Session.Sessions, cfg.Limits.Retained = 20_000, 200_000
 	open := func() *Broker {
 		br, err := New(cfg, Options{Dir: dir})

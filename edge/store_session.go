@@ -32,8 +32,8 @@ var (
 // otherwise. Both end with the complement of a CRC-32C of the key and
 // all of the row before.
 //
-//	session:  version byte; seconds of its expiry; seconds left when written (less than the expiry only
-//	          of a client that is away); wall clock when written, Unix seconds, 0 when not synchronised;
+//	session:  version byte; seconds of its expiry; seconds left when written; wall clock when written, Unix seconds, 0 when
+//	          not synchronised or the time did not run, since the client was connected;
 //	          client id, user: length and bytes; subscriptions: count, and of each the filter, an options
 //	          byte as in SUBSCRIBE, count of identifiers and these; position of the first delivery, its
 //	          packet id less one; count of those sent, and a byte of state each; last exchange; count of
@@ -49,6 +49,7 @@ type savedSession struct {
 	id, user string
 	expiry   time.Duration
 	left     time.Duration
+	still    bool // its time does not run: its client is connected, or has left so lately that it is not worth a commit
 	subs     []savedSub
 	base     uint64
 	first    uint16
@@ -158,7 +159,7 @@ func queueKey(number, at uint64) []byte {
 // encodeSession writes the row. It depends on the time only through left.
 func encodeSession(key []byte, v *savedSession, now time.Time, synchronised bool) []byte {
 	stamp := uint64(0)
-	if synchronised {
+	if synchronised && !v.still {
 		stamp = uint64(now.Unix())
 	}
 	b := []byte{sessionVersion}

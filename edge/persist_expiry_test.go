@@ -1,0 +1,103 @@
+package edge
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// The time of a session does not run while its client is connected, whatever
+// the clock says when the power comes back; and a client that leaves for a
+// moment costs no commit.
+func TestExpiryOnDisk(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}}
+	b, err := New(cfg, Options{Dir: t.TempDir()})
+	if err == nil {
+		err = b.open()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.store.close()
+	wall := time.Now()
+	b.store.clock = func() (time.Time, bool) { return wall, true }
+	s := newSession(b, "c")
+	s.expiry = time.Hour
+	b.seats["c"] = &seat{sess: s}
+	for _, c := range []struct {
+		what   string
+		away   time.Duration // 0: connected
+		writes bool
+		left   time.Duration // after three hours without power
+		soon   time.Duration // after a quarter of an hour
+	}{
+		{"connected", 0, true, time.Hour, time.Hour},
+		{"just away", time.Minute, false, time.Hour, time.Hour},
+		{"away", 20 * time.Minute, true, 0, 25 * time.Minute},
+		{"back", 0, true, time.Hour, time.Hour},
+	} {
+		if s.conn.Store(nil); c.away == 0 {
+			s.conn.Store(&conn{})
+		}
+		s.until = time.Now().Add(s.expiry - c.away)
+		before := b.store.snapshot().Commits
+		mustWrite(t, b.store)
+		if got := b.store.snapshot().Commits > before; got != c.writes {
+			t.Errorf("%s: written %v, want %v", c.what, got, c.writes)
+		}
+		for later, want := range map[time.Duration]time.Duration{3 * time.Hour: c.left, 15 * time.Minute: c.soon} {
+			if got := storedLeft(t, b.store, wall.Add(later)); got > want || got < want-time.Minute {
+				t.Errorf("%s: %v left after %v without power, want %v", c.what, got, later, want)
+			}
+		}
+	}
+}
+
+// storedLeft returns the time that the only session on disk has left.
+func storedLeft(t *testing.T, s *store, now time.Time) (left time.Duration) {
+	t.Helper()
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(sessionBucket).ForEach(func(key, row []byte) error {
+			v, err := decodeSession(key, row, now, true)
+			if err == nil {
+				left = v.left
+			}
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+// Sessions are judged by the permissions that hold when the broker starts, as at
+// a reload.
+func TestSessionsJudgedAtStart(t *testing.T) {
+	entry := func(name, filter string) string {
+		return "[[user]]\nname = \"" + name + "\"\npassword = \"" + cheapHash("pw") + "\"\npublish = [\"#\"]\nsubscribe = [\"" + filter + "\"]\n"
+	}
+	users := filepath.Join(t.TempDir(), "users.toml")
+	replaceFile(t, users, []byte(entry("ann", "#")+entry("bob", "#")+entry("eve", "#")))
+	with := func(c *Config) { c.Access.UsersFile = users }
+	dir := t.TempDir()
+	b, stop := startIn(t, dir, with)
+	for _, name := range []string{"ann", "bob", "eve"} {
+		p := connect(t, b, name, user(name, "pw"), resume(), expiry(3600))
+		p.subscribe(sub{filter: "a/#", qos: 1})
+		p.bye()
+	}
+	stop()
+	replaceFile(t, users, []byte(entry("ann", "#")+entry("bob", "b/#")))
+	b, _ = startIn(t, dir, with)
+	if got := b.Stats().Sessions; got != 1 {
+		t.Errorf("%d sessions, want ann's alone", got)
+	}
+	p := dial(t, b)
+	if !p.connect("ann", user("ann", "pw"), resume(), expiry(3600)).SessionPresent {
+		t.Error("ann's session is gone")
+	}
+}
