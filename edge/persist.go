@@ -161,6 +161,9 @@ func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now
 	} else {
 		v.still = true
 	}
+	if w := s.will; w != nil {
+		v.will = &savedWill{max(w.due.Sub(now), 0), w.msg}
+	}
 	for _, sub := range s.subs {
 		v.subs = append(v.subs, savedSub{sub.filter, sub.options(), sub.ids})
 	}
@@ -369,6 +372,10 @@ func (b *Broker) revived(v *savedSession, final bool, now time.Time) (s *session
 		sub.qos, sub.asSent, sub.ids = one.options&3, one.options&8 != 0, one.ids
 		s.subs[sub.filter] = sub
 		s.texts += len(sub.filter)
+	}
+	if w := v.will; w != nil {
+		w.m.From = v.id
+		s.will = &will{msg: w.m, due: now.Add(w.left), grant: &grant{user: v.user}} // until it is judged
 	}
 	if final {
 		s.serial = v.serial

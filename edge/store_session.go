@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -34,10 +35,12 @@ var (
 //
 //	session:  version byte; seconds of its expiry; seconds left when written; wall clock when written, Unix seconds, 0 when
 //	          not synchronised or the time did not run, since the client was connected;
+//	          seconds left of the delay of a will;
 //	          client id, user: length and bytes; subscriptions: count, and of each the filter, an options
 //	          byte as in SUBSCRIBE, count of identifiers and these; position of the first delivery, its
 //	          packet id less one; count of those sent, and a byte of state each; last exchange; count of
-//	          received QoS 2 ids, and of each the id and whether PUBREC was due
+//	          received QoS 2 ids, and of each the id and whether PUBREC was due;
+//	          1 and a will, or 0: QoS + 4 with RETAIN, expiry, topic, properties, payload
 //	delivery: version byte; QoS + 4 with RETAIN; identifiers as above; filter of the shared subscription, or empty; topic; a row as of a retained message
 const sessionVersion = 1
 
@@ -56,6 +59,7 @@ type savedSession struct {
 	states   []byte
 	serial   uint32
 	received []savedExchange
+	will     *savedWill      // nil: none waits for its delay
 	queue    []savedDelivery // ascending positions
 }
 
@@ -67,6 +71,11 @@ type savedSub struct {
 
 type savedExchange struct {
 	id, settled uint64
+}
+
+type savedWill struct {
+	left time.Duration // of its delay
+	m    Message
 }
 
 type savedDelivery struct {
@@ -166,6 +175,11 @@ func encodeSession(key []byte, v *savedSession, now time.Time, synchronised bool
 	b = binary.AppendUvarint(b, uint64(seconds(v.expiry)))
 	b = binary.AppendUvarint(b, uint64(seconds(v.left)))
 	b = binary.AppendUvarint(b, stamp)
+	if v.will != nil {
+		b = binary.AppendUvarint(b, uint64(seconds(v.will.left)))
+	} else {
+		b = append(b, 0)
+	}
 	b = v.appendState(b)
 	return seal(key, b)
 }
@@ -187,7 +201,42 @@ func (v *savedSession) appendState(b []byte) []byte {
 	for _, e := range v.received {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, e.id), e.settled)
 	}
-	return b
+	if v.will == nil {
+		return append(b, 0)
+	}
+	return v.will.append(b)
+}
+
+// append writes a will, but for the time.
+func (w *savedWill) append(b []byte) []byte {
+	b = append(b, 1, w.m.QoS+4*b2u(w.m.Retain))
+	b = binary.AppendUvarint(b, uint64(w.m.Expiry))
+	b = appendField(b, w.m.Topic)
+	b = appendField(b, string(w.m.Properties))
+	return appendField(b, string(w.m.Payload))
+}
+
+func b2u(yes bool) byte {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// will reads what append has written.
+func (r *reader) will(left uint64) *savedWill {
+	if r.byte() == 0 {
+		return nil
+	}
+	flags := r.byte()
+	w := &savedWill{left: time.Duration(min(left, never)) * time.Second}
+	w.m = Message{QoS: flags & 3, Retain: flags&4 != 0, Expiry: uint32(r.num()), Topic: r.text()}
+	if p := r.bytes(r.num()); len(p) > 0 {
+		w.m.Properties = bytes.Clone(p)
+	}
+	w.m.Payload = bytes.Clone(r.bytes(r.num()))
+	r.bad = r.bad || w.m.Topic == "" || w.m.QoS > 2
+	return w
 }
 
 // decodeSession reads a row back. Time between the two runs counts only when
@@ -208,6 +257,7 @@ func decodeSession(key, row []byte, now time.Time, synchronised bool) (*savedSes
 	if away := now.Unix() - stamp; synchronised && stamp > 0 && away > 0 {
 		v.left -= min(v.left, time.Duration(min(away, never))*time.Second)
 	}
+	delay := r.num()
 	v.id, v.user = r.text(), r.text()
 	for range min(r.num(), uint64(len(r.rest))) {
 		v.subs = append(v.subs, savedSub{r.text(), r.byte(), r.ids()})
@@ -217,6 +267,7 @@ func decodeSession(key, row []byte, now time.Time, synchronised bool) (*savedSes
 	for range min(r.num(), uint64(len(r.rest))) {
 		v.received = append(v.received, savedExchange{r.num(), r.num()})
 	}
+	v.will = r.will(delay)
 	if r.bad || len(r.rest) > 0 || v.first >= packetIDs || len(v.states) > packetIDs {
 		return nil, errRow
 	}

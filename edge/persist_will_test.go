@@ -1,0 +1,59 @@
+package edge
+
+import (
+	"testing"
+)
+
+// A will that waits for its delay is published after a restart too, unless its
+// client comes back first [MQTT 5, 3.1.2.5]; who may not publish it any more
+// has none.
+func TestDelayedWillsAcrossRestart(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir)
+	s := connect(t, b, "s", resume(), expiry(3600))
+	s.subscribe(sub{filter: "will/#", qos: 1})
+	s.bye()
+	for id, delay := range map[string]uint32{"gone": 1, "late": 3600, "back": 3600} {
+		p := connect(t, b, id, resume(), expiry(7200), willOf("will/"+id, "x", 2, true, delay))
+		p.nc.Close()
+	}
+	until(t, "all are away", func() bool { return b.Stats().Connected == 0 })
+	stop()
+
+	b, stop = startIn(t, dir)
+	connect(t, b, "back", resume(), expiry(7200)).bye()
+	until(t, "one will is published", func() bool { return b.Stats().Wills == 1 })
+	s = connect(t, b, "s", resume(), expiry(3600))
+	s.message("will/gone", "x")
+	s.nothing()
+	s.bye()
+	stop()
+
+	b, _ = startIn(t, dir)
+	if got := b.Stats(); got.Retained != 1 || got.Wills != 0 {
+		t.Errorf("%d retained, %d wills, want will/gone alone, and none", got.Retained, got.Wills)
+	}
+	for id, want := range map[string]bool{"gone": false, "late": true, "back": false} {
+		b.mu.Lock()
+		w := b.seats[id].sess.will
+		b.mu.Unlock()
+		if (w != nil) != want {
+			t.Errorf("%s: will %v, want one: %v", id, w, want)
+		}
+		if w != nil && (!w.msg.Retain || w.msg.QoS != 2 || w.msg.From != id || !w.allowed(w.grant)) {
+			t.Errorf("%s: will %+v", id, w.msg)
+		}
+	}
+}
+
+// A session whose time was over while the power was off leaves its will.
+func TestWillOfAnExpiredSession(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir)
+	p := connect(t, b, "p", resume(), expiry(2), willOf("will", "x", 1, true, 3600))
+	p.nc.Close()
+	until(t, "it is away", func() bool { return b.Stats().Connected == 0 })
+	stop()
+	b, _ = startIn(t, dir)
+	until(t, "the will is retained", func() bool { return b.Stats().Retained == 1 })
+}
