@@ -288,9 +288,6 @@ func (b *Broker) open() error {
 	if err == nil {
 		b.restore(st.saved, st.final, st.anew)
 		st.saved = nil
-		for _, s := range b.absentees() {
-			b.reviewAway(s) // who may do what may have changed since
-		}
 	}
 	return err
 }

@@ -54,6 +54,14 @@
 // Nothing is done for that while a message passes. Each interval the sessions
 // are compared with the file; a message acknowledged by then is never written.
 //
+// A will that waits for its delay is kept with its session, and goes on with what
+// was left at the last commit. The time of a session runs while its client is
+// away, on disk from a tenth of its expiry on: a device that comes and goes costs
+// no commits. At a start sessions are judged by the permissions that hold then.
+// For one client that is away the card is given, at a sync-interval of 1m and 100
+// bytes a message, 1.1 MB an hour at one message a minute, 2.1 MB at one a second
+// and 9.3 MB at ten (BenchmarkQueueWear).
+//
 // Times are monotonic: a clock that jumps expires nothing.
 //
 // # Goroutines
@@ -92,7 +100,7 @@
 // QoS and all identifiers. When a queue is full the newest message is dropped,
 // or by policy the oldest that was not sent yet; the newest again once a client
 // has left something unacknowledged while 32768 others were dropped.
-// Delayed wills end with the process. A message queued for several sessions is
+// A message queued for several sessions is
 // stored for each. Sessions in a damaged edge.db are lost; retained messages are
 // saved from it.
 // A message that moves to another member of a shared subscription comes after

@@ -320,25 +320,28 @@ func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 			k.found(s, v, whole)
 		}
 		older := b.seats[v.id]
-		if v.left <= 0 || v.id == "" || len(b.absent) >= b.config().Session.Sessions {
+		if v.id == "" || len(b.absent) >= b.config().Session.Sessions {
 			_, orphans := s.end() // and leaves the disk with the next commit
 			left = append(left, orphans...)
-			if v.left <= 0 {
-				b.stats.expiredSessions.Add(1)
-			} else {
-				b.stats.droppedSessions.Add(1)
-			}
+			b.stats.droppedSessions.Add(1)
 			continue
 		}
 		if older != nil {
 			delete(b.absent, older.sess)
 			older.sess.end()
 		}
-		for _, sub := range s.subs {
-			b.trie.subscribe(sub)
+		if v.left > 0 {
+			for _, sub := range s.subs {
+				b.trie.subscribe(sub)
+			}
+		} else {
+			s.dead = true // keepHouse ends it, with its will and what it leaves to others
 		}
 		b.seats[v.id] = &seat{sess: s}
 		b.absent[s] = struct{}{}
+	}
+	for _, s := range b.absentees() {
+		b.reviewAway(s) // who may do what may have changed since
 	}
 	b.bequeath(left)
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"testing"
+	"time"
 )
 
 // A will that waits for its delay is published after a restart too, unless its
@@ -46,14 +47,23 @@ func TestDelayedWillsAcrossRestart(t *testing.T) {
 	}
 }
 
-// A session whose time was over while the power was off leaves its will.
-func TestWillOfAnExpiredSession(t *testing.T) {
-	dir := t.TempDir()
-	b, stop := startIn(t, dir)
-	p := connect(t, b, "p", resume(), expiry(2), willOf("will", "x", 1, true, 3600))
-	p.nc.Close()
-	until(t, "it is away", func() bool { return b.Stats().Connected == 0 })
-	stop()
-	b, _ = startIn(t, dir)
+// A session whose time was over while the power was off leaves its will, and to
+// another member of a shared subscription what it had not been sent.
+func TestExpiredWhileOff(t *testing.T) {
+	b := listenIn(t, t.TempDir())
+	of := func(topic string) *Message {
+		return &Message{Topic: topic, Payload: []byte("x"), QoS: 1, Retain: topic == "will"}
+	}
+	waits := savedDelivery{m: of("t"), qos: 1, shared: "$share/g/t"}
+	b.restore([]*savedSession{
+		{number: 1, id: "p", expiry: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}, will: &savedWill{time.Hour, *of("will")}, queue: []savedDelivery{waits}},
+		{number: 2, id: "other", expiry: time.Hour, left: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}},
+	}, false, true)
+	run(t, b)
 	until(t, "the will is retained", func() bool { return b.Stats().Retained == 1 })
+	other := connect(t, b, "other", resume(), expiry(3600))
+	other.message("t", "x")
+	if dial(t, b).connect("p", resume(), expiry(3600)).SessionPresent {
+		t.Error("the session is there")
+	}
 }
