@@ -101,8 +101,10 @@
 // or by policy the oldest that was not sent yet; the newest again once a client
 // has left something unacknowledged while 32768 others were dropped.
 // A message queued for several sessions is
-// stored for each. Sessions in a damaged edge.db are lost; retained messages are
-// saved from it.
+// stored for each. Of sessions in a damaged edge.db come back those that its tree
+// still leads to; of retained messages all that can be read. After a crash a
+// message can be taken for a duplicate at QoS 2 by a client that still holds the
+// packet id of one sent to it after the last commit.
 // A message that moves to another member of a shared subscription comes after
 // those that this one has already.
 // There is no enhanced authentication: a CONNECT that asks for one is refused with
