@@ -168,3 +168,21 @@ func TestReloadOfThoseAway(t *testing.T) {
 		}
 	}
 }
+
+// What another users file says holds for the sessions on disk too.
+func TestRestartWithOtherUsers(t *testing.T) {
+	hash, dir := cheapHash("pw"), t.TempDir()
+	path := replaceFile(t, filepath.Join(t.TempDir(), "users.toml"), []byte(entryOf("same", hash, "a", "a")+entryOf("gone", hash, "a", "a")+entryOf("unread", hash, "a", "a")))
+	users := func(c *Config) { c.Access.UsersFile = path }
+	b, stop := startIn(t, dir, users)
+	for _, name := range []string{"same", "gone", "unread"} {
+		connect(t, b, name, user(name, "pw"), resume(), expiry(3600)).subscribe(sub{filter: "a", qos: 1})
+	}
+	stop()
+	replaceFile(t, path, []byte(entryOf("same", hash, "a", "a")+entryOf("unread", hash, "a", "b")))
+	for range 2 {
+		b, stop = startIn(t, dir, users)
+		until(t, "one session is left", func() bool { return b.Stats().Sessions == 1 && b.Stats().Subscriptions == 1 })
+		stop()
+	}
+}
