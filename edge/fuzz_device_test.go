@@ -200,10 +200,13 @@ func FuzzFilters(f *testing.F) {
 // FuzzProperties holds our walk over properties against mochi's: what we accept
 // it accepts too.
 func FuzzProperties(f *testing.F) {
-	for _, packet := range goodPackets(f, 5) {
-		for kind := range byte(16) {
-			f.Add(packet[2:], kind)
-		}
+	for kind, list := range map[byte]string{
+		packets.Connect:    "\x11\x00\x00\x00\x07\x21\x00\x05\x27\x00\x00\x01\x00\x26\x00\x01k\x00\x01v\x17\x01",
+		packets.Subscribe:  "\x0b\x81\x01\x26\x00\x01k\x00\x01v",
+		packets.Puback:     "\x1f\x00\x03why",
+		packets.Disconnect: "\x11\x00\x00\x00\x00\x1f\x00\x03why",
+	} {
+		f.Add(append(appendVarint(nil, len(list)), list+"rest"...), kind)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, kind byte) {
 		kind &= 15
