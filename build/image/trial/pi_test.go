@@ -103,11 +103,11 @@ func (p *pi) on() {
 // raspi is the board with the hardware of a Pi 3.
 const raspi = "raspi3b"
 
-// plug gives a raspi3b its network, once the kernel is up.
+// plug gives a raspi3b its network, once the driver of its USB controller is up.
 func (p *pi) plug() {
 	p.t.Helper()
 	if p.board == raspi {
-		p.says("tidegate-boot-check.service")
+		p.says("Started systemd-networkd.service")
 		must(p.t, p.machine.Plug(within(p.t)))
 	}
 }
