@@ -184,9 +184,6 @@ func (b *Broker) Run(ctx context.Context) error {
 	if b.store != nil {
 		others.Go(func() { storeErr = b.store.run(storing) })
 	}
-	for _, s := range b.absentees() {
-		b.reviewAway(s) // the users' file may be another than before
-	}
 	b.mu.Lock()
 	b.accepting = func(l *listener) { accepters.Go(func() { b.accept(ctx, l) }) }
 	for _, l := range b.listeners {

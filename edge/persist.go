@@ -341,7 +341,7 @@ func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 		b.absent[s] = struct{}{}
 	}
 	for _, s := range b.absentees() {
-		b.reviewAway(s) // who may do what may have changed since
+		b.reviewAway(s) // the users file may be another than before
 	}
 	b.bequeath(left)
 }
