@@ -92,6 +92,7 @@ func TestFullCard(t *testing.T) {
 	p.on()
 	p.ready()
 	p.logIn()
+	p.grown()
 	shown(t, "before", p.ssh("cd /data; fallocate -l $(($(df --output=avail -B1 . | tail -1) - 65536)) photos; dd if=/dev/zero of=more bs=4K; sync; df .; ls -l"))
 	p.goesUp(cloud, "on a full card")
 	p.reboot()
