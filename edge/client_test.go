@@ -375,7 +375,16 @@ func (p *peer) subscribe(subs ...sub) []byte {
 		}
 	}
 	p.write(pk)
-	return p.expect(packets.Suback).ReasonCodes
+	for {
+		pk, err := p.read(patience)
+		if err == nil && pk.FixedHeader.Type == packets.Publish && strings.HasPrefix(pk.TopicName, "$SYS/") {
+			continue // what changes may come before the SUBACK [MQTT 5, 3.8.4]
+		}
+		if err != nil || pk.FixedHeader.Type != packets.Suback {
+			p.t.Fatalf("got %v, %v, want SUBACK", pk, err)
+		}
+		return pk.ReasonCodes
+	}
 }
 
 func (p *peer) unsubscribe(filter string) []byte {
