@@ -26,6 +26,7 @@ const (
 	mostPause   = 5 * time.Minute
 	redirects   = 5
 	downloading = "bundle.part"
+	mostAnew    = 10 // downloads begun again from the first byte: each wears the card
 )
 
 // download brings a bundle to the data partition and returns its path. What an
@@ -37,6 +38,9 @@ type download struct {
 	client        *http.Client
 	pause         time.Duration                // the first
 	free          func(string) (uint64, error) // bytes on the disk
+
+	anew     int   // times that the server began again
+	furthest int64 // byte that was reached
 }
 
 func (s System) newDownload(url, sum string, say func(int, string)) *download {
@@ -78,7 +82,7 @@ func (d *download) run(ctx context.Context) (path string, err error) {
 		return "", err
 	}
 	for pause := d.pause; ; pause = min(2*pause, mostPause) {
-		n, err := d.attempt(ctx, path)
+		reached, err := d.attempt(ctx, path)
 		if err == nil {
 			break
 		}
@@ -86,8 +90,8 @@ func (d *download) run(ctx context.Context) (path string, err error) {
 		if errors.As(err, &no) {
 			return "", errors.Join(fmt.Errorf("download %s: %w", d.url, err), os.Remove(path))
 		}
-		if n > 0 {
-			pause = d.pause
+		if reached > d.furthest {
+			pause, d.furthest = d.pause, reached
 		}
 		d.say(-1, fmt.Sprintf("download interrupted, going on in %v: %v", pause, err))
 		select {
@@ -115,14 +119,14 @@ func (d *download) sameSource(path string) error {
 	return os.WriteFile(name, []byte(source), 0o600)
 }
 
-// attempt goes on with the download and returns how many bytes it got.
-func (d *download) attempt(ctx context.Context, path string) (got int64, err error) {
+// attempt goes on with the download and returns how far it came, in bytes.
+func (d *download) attempt(ctx context.Context, path string) (have int64, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return 0, hopeless{err}
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	have, err := f.Seek(0, io.SeekEnd)
+	before, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return 0, hopeless{err}
 	}
@@ -130,11 +134,16 @@ func (d *download) attempt(ctx context.Context, path string) (got int64, err err
 	defer cancel(nil)
 	quiet := time.AfterFunc(silence, func() { cancel(fmt.Errorf("nothing came for %v", silence)) })
 	defer quiet.Stop()
-	body, total, have, err := d.ask(ctx, have)
+	body, total, have, err := d.ask(ctx, before)
 	if err != nil {
 		return 0, err
 	}
 	defer body.Close()
+	if have < before {
+		if d.anew++; d.anew > mostAnew {
+			return 0, hopeless{fmt.Errorf("the server broke off %d times and cannot go on where it did: take one that knows ranges", d.anew)}
+		}
+	}
 	if err := d.room(total - have); err != nil {
 		return 0, err
 	}
@@ -145,16 +154,16 @@ func (d *download) attempt(ctx context.Context, path string) (got int64, err err
 		return 0, hopeless{err}
 	}
 	if have == total {
-		return 0, f.Sync()
+		return have, f.Sync()
 	}
 	buf := make([]byte, 64<<10)
 	for last := -1; have < total; {
 		n, err := body.Read(buf[:min(int64(len(buf)), total-have)])
 		quiet.Reset(silence)
 		if _, werr := f.Write(buf[:n]); werr != nil {
-			return got, hopeless{werr}
+			return have, hopeless{werr}
 		}
-		have, got = have+int64(n), got+int64(n)
+		have += int64(n)
 		if percent := int(have * 100 / total); percent != last {
 			last = percent
 			d.say(percent, "downloading")
@@ -163,10 +172,10 @@ func (d *download) attempt(ctx context.Context, path string) (got int64, err err
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			return got, err
+			return have, err
 		}
 	}
-	return got, f.Sync()
+	return have, f.Sync()
 }
 
 // ask requests the bytes from have on. It returns the size of the whole file
