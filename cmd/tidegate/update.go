@@ -147,6 +147,10 @@ func serveUpdate(env environment, args []string) int {
 		return misused(env, "update serve takes the configuration file")
 	}
 	return updating(env, true, func(ctx context.Context, sys update.System) error {
+		signed, err := update.Take(runDir)
+		if err != nil {
+			return err
+		}
 		cfg, problems, err := load(file, Config.Check)
 		if err != nil {
 			return err
@@ -161,7 +165,7 @@ func serveUpdate(env environment, args []string) int {
 		if err != nil {
 			return err
 		}
-		installed, err := sys.Serve(ctx, runDir, key, sayProgress(env, sys))
+		installed, err := sys.Serve(ctx, signed, key, sayProgress(env, sys))
 		if err != nil || !installed {
 			return err
 		}

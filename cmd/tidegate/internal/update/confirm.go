@@ -33,7 +33,7 @@ func (s System) Confirm() error {
 	}
 	return s.change(func(r *Record) {
 		r.Slots[booted] = Software{s.Version, formats.Ours().String()}
-		if r.Update.Into == booted && !r.Update.Phase.over() {
+		if r.Update.Into == booted { // even one that failed by the record: RAUC went on without its client
 			r.Update.Phase, r.Update.At, r.Update.Error = Confirmed, time.Now().UTC(), ""
 		}
 	})
@@ -79,6 +79,9 @@ func (s System) Watch(ctx context.Context, p Patience, log *slog.Logger) error {
 	switch {
 	case ctx.Err() != nil: // the machine is being switched off: the try is spent, and nothing is decided
 		return nil
+	case why == nil && s.leaving(booted):
+		log.Warn("healthy, but a rollback was asked for: not confirmed", "slot", booted, "version", s.Version)
+		return nil
 	case why == nil:
 		log.Info("confirmed", "slot", booted, "version", s.Version)
 		return s.Confirm()
@@ -89,6 +92,12 @@ func (s System) Watch(ctx context.Context, p Patience, log *slog.Logger) error {
 	err = s.change(func(r *Record) { r.Update.Error = why.Error() })
 	log.Error("not healthy: starting anew", "slot", booted, "left", state.Of(booted).Left, "err", why)
 	return errors.Join(err, s.Restart(ctx))
+}
+
+// leaving says that the next start is to be the other slot's.
+func (s System) leaving(booted slots.Slot) bool {
+	state, err := slots.Read(s.Boot)
+	return err == nil && state.First != booted
 }
 
 // settle gives a good slot its tries back, and notes what became of an update
@@ -116,6 +125,7 @@ func (s System) settle(booted slots.Slot, was slots.State, log *slog.Logger) err
 		u := &r.Update
 		switch {
 		case u.Phase.over():
+		case s.busy(): // this service was started again in the middle of an update
 		case u.Into == booted:
 			u.Phase, u.At, u.Error = Confirmed, time.Now().UTC(), ""
 		case u.Phase == Downloading || u.Phase == Installing:

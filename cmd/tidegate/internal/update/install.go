@@ -100,7 +100,6 @@ func (s System) carryOut(ctx context.Context, o Order, booted islots.Slot, say f
 	up := s.uplinksUp(ctx)
 	err = s.change(func(r *Record) {
 		r.Update.Phase, r.Update.Version, r.Update.Uplinks = Installing, b.Version, up
-		r.Slots[booted.Other()] = Software{b.Version, b.Formats.String()}
 	})
 	if err != nil {
 		return err
@@ -112,7 +111,10 @@ func (s System) carryOut(ctx context.Context, o Order, booted islots.Slot, say f
 	if err == nil && state.Next() != booted.Other() {
 		err = fmt.Errorf("written, but slot %s is not the next one", booted.Other())
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.change(func(r *Record) { r.Slots[booted.Other()] = Software{b.Version, b.Formats.String()} })
 }
 
 // sweep removes what a download has left.

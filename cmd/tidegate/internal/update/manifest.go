@@ -114,14 +114,15 @@ func (m Manifest) check() error {
 
 // accept says why a manifest is not to be obeyed now, or nil.
 func (s System) accept(m Manifest, r Record) error {
-	repeated := m.Serial == r.Serial && r.Update.Serial == m.Serial && r.Update.Phase == Failed
+	ended := r.Update.Phase == Failed || r.Update.Phase == Downloading || r.Update.Phase == Installing
+	repeated := m.Serial == r.Serial && r.Update.Serial == m.Serial && ended
 	if m.Serial <= r.Serial && !repeated {
 		return fmt.Errorf("the manifest with serial %d is old: one with %d came before", m.Serial, r.Serial)
 	}
 	if m.Compatible != s.Compatible {
 		return fmt.Errorf("the manifest is for %q, and this gateway is %q", m.Compatible, s.Compatible)
 	}
-	if !r.Update.Phase.over() {
+	if s.underWay(r.Update) {
 		return fmt.Errorf("another update is under way: %s, %s", r.Update.Version, r.Update.Phase)
 	}
 	if m.From != "" && m.From != s.Version {

@@ -80,6 +80,13 @@ func TestAccept(t *testing.T) {
 		if err := g.change(func(r *Record) { r.Serial, r.Update = c.record.Serial, c.record.Update }); err != nil {
 			t.Fatal(err)
 		}
+		if c.record.Update.Phase == Installing {
+			unlock, err := g.lock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unlock()
+		}
 		_, err := g.Accept(c.signed, public)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
@@ -155,6 +162,15 @@ openssl pkeyutl -sign -inkey update.key -rawin -in signed -out signature
 	}
 }
 
+// serveRequest is what the service does.
+func (g *gateway) serveRequest(run string, key ed25519.PublicKey, say func(int, string)) (bool, error) {
+	signed, err := Take(run)
+	if err != nil {
+		return false, err
+	}
+	return g.Serve(g.t.Context(), signed, key, say)
+}
+
 // From the gateway's request to the installed bundle.
 func TestServe(t *testing.T) {
 	public, private := keys(t)
@@ -175,7 +191,7 @@ func TestServe(t *testing.T) {
 	if err := Ask(run, signed); err == nil || !strings.Contains(err.Error(), "another request waits") {
 		t.Errorf("got %v, want a refusal of the second", err)
 	}
-	installed, err := g.Serve(t.Context(), run, public, func(int, string) {})
+	installed, err := g.serveRequest(run, public, func(int, string) {})
 	if err != nil || !installed {
 		t.Fatalf("got %v, %v", installed, err)
 	}
@@ -208,7 +224,7 @@ func TestServeAnotherVersion(t *testing.T) {
 	if err := Ask(run, signed); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Serve(t.Context(), run, public, func(int, string) {}); err == nil || !strings.Contains(err.Error(), "was announced") {
+	if _, err := g.serveRequest(run, public, func(int, string) {}); err == nil || !strings.Contains(err.Error(), "was announced") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	g.phase1(Failed, "was announced")

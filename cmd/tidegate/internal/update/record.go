@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"tidegate/internal/formats"
@@ -88,7 +89,19 @@ func (s System) Read() (Record, error) {
 }
 
 // change reads the record, lets f change it and stores it, whole or not at all.
+// Other processes wait meanwhile.
 func (s System) change(f func(*Record)) error {
+	if err := os.MkdirAll(s.State, 0o755); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(s.State, "record.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock the record: %w", err)
+	}
 	r, err := s.Read()
 	if err != nil {
 		return err
@@ -148,7 +161,7 @@ func (s System) Limit() (formats.Set, error) {
 		return nil, err
 	}
 	r, err := s.Read()
-	if err != nil || r.Update.Into != booted || r.Update.Phase.over() {
+	if err != nil || r.Update.Into != booted || r.Update.Phase == Confirmed {
 		return nil, err
 	}
 	old, ok := r.Slots[booted.Other()]

@@ -37,13 +37,18 @@ func Ask(runDir string, signed []byte) error {
 	return errors.Join(err, os.Remove(f.Name()))
 }
 
-// Serve takes the request out of the gateway's run directory, checks it again
-// and does it. installed says whether the machine is to be started anew.
-func (s System) Serve(ctx context.Context, runDir string, key ed25519.PublicKey, say func(int, string)) (installed bool, err error) {
-	signed, err := take(filepath.Join(runDir, requestName))
-	if err != nil {
-		return false, fmt.Errorf("take the request: %w", err)
+// Take takes the request out of the gateway's run directory: before all else, or
+// systemd would start the service for it again and again.
+func Take(runDir string) (signed []byte, err error) {
+	if signed, err = take(filepath.Join(runDir, requestName)); err != nil {
+		return nil, fmt.Errorf("take the request: %w", err)
 	}
+	return signed, nil
+}
+
+// Serve checks a request again and does it. installed says whether the machine is
+// to be started anew.
+func (s System) Serve(ctx context.Context, signed []byte, key ed25519.PublicKey, say func(int, string)) (installed bool, err error) {
 	m, err := s.Accept(signed, key)
 	if err != nil {
 		return false, err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"tidegate/internal/slots"
 )
@@ -61,11 +62,19 @@ func (s System) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(s.State, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(s.State, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.State, lockName), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for range 20 { // one who only looks has it for a moment
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errors.New("another update is under way: tidegate update status")
@@ -73,4 +82,24 @@ func (s System) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("lock %s: %w", s.State, err)
 	}
 	return func() { f.Close() }, nil
+}
+
+const lockName = "lock"
+
+// busy says whether a process is at an update. It needs no privilege.
+func (s System) busy() bool {
+	f, err := os.Open(filepath.Join(s.State, lockName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
+// underWay says whether an update is: one whose process was killed is not.
+func (s System) underWay(u Update) bool {
+	if u.Phase == Downloading || u.Phase == Installing {
+		return s.busy()
+	}
+	return !u.Phase.over()
 }
