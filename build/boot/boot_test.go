@@ -137,12 +137,13 @@ func (c *card) state() slots.State {
 }
 
 // start lets U-Boot run until a kernel switches the machine off or it is reset.
-func (c *card) start() (console string) {
+// More is said of the drive: readonly=on.
+func (c *card) start(drive ...string) (console string) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 3*time.Minute) // it takes 3 to 8 s
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "256", "-nodefaults", "-display", "none",
-		"-serial", "stdio", "-no-reboot", "-bios", firmware, "-drive", "if=none,id=card,format=raw,file="+filepath.Base(c.disk),
+		"-serial", "stdio", "-no-reboot", "-bios", firmware, "-drive", strings.Join(append([]string{"if=none,id=card,format=raw,file=" + filepath.Base(c.disk)}, drive...), ","),
 		"-device", "virtio-blk-pci,drive=card", "-nic", "none")
 	cmd.Dir = filepath.Dir(c.disk) // a comma in its name would be QEMU's
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -223,6 +224,34 @@ func TestReturn(t *testing.T) {
 	}
 	if want := []byte("bbba"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A card that takes no writes any more, as old cards do: a trial on it could not
+// be counted, and would never end.
+func TestCardThatTakesNoWrites(t *testing.T) {
+	good, trial := slots.Mark{Left: 3, Good: true}, slots.Mark{Left: 3}
+	for _, c := range []struct {
+		name  string
+		state slots.State
+		want  byte
+	}{
+		{"good", slots.State{Seq: 9, First: "A", A: good}, 'a'},
+		{"on trial", slots.State{Seq: 9, First: "B", A: good, B: trial}, 'a'},
+		{"good, the other was on trial", slots.State{Seq: 9, First: "B", A: trial, B: good}, 'b'},
+		{"nothing better", slots.State{Seq: 9, First: "B", A: slots.Mark{}, B: trial}, 'b'},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			card := newCard(t, map[string][]byte{"boot.scr": Script(), "slots.0": c.state.Encode()}, slot('a'), slot('b'))
+			console := card.start("readonly=on")
+			if got := started(console); got != c.want {
+				t.Errorf("got %q started, want %q\n%s", got, c.want, console)
+			}
+			if got := card.state(); got != c.state {
+				t.Errorf("got %+v, want %+v", got, c.state)
+			}
+		})
 	}
 }
 
