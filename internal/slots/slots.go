@@ -34,6 +34,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Tries is how often a slot is started without ever getting well before the
@@ -177,8 +178,17 @@ func read(dir string) (newest State, next int, err error) {
 }
 
 // Change reads the state, lets f change it and stores it. It is on the card
-// when Change returns. What f leaves as it was is not written.
+// when Change returns. What f leaves as it was is not written. Other processes
+// that change it wait meanwhile.
 func Change(dir string, f func(*State)) error {
+	lock, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("store the state of the slots: %w", err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", dir, err)
+	}
 	s, next, err := read(dir)
 	if err != nil {
 		return err
