@@ -4,15 +4,15 @@
 //	file or URL --> bundle --rauc--> the slot that does not run
 //	                                        | start
 //	       confirmed <--- healthy ------ on trial --- not healthy, no boot,
-//	                                        |         panic, hang: three tries
+//	                                        |         panic: three tries
 //	                                        +--------> returned: the old slot
 //
 // There are two root file systems, slots A and B, read-only, each with its
 // kernel. RAUC checks a bundle's signature and writes the slot that does not
 // run. U-Boot starts the slot that is next and counts its tries down before
 // each (tidegate/internal/slots); a kernel that panics restarts by itself, one
-// that hangs is reset by the hardware watchdog, and a slot without tries left
-// is passed over. What the user has, and what waits for the cloud, lies on a
+// that hangs once the initrd has loaded the watchdog's driver is reset by it, and
+// a slot without tries left is passed over. What the user has, and what waits for the cloud, lies on a
 // partition of its own and is not touched.
 //
 // A slot that was written is on trial until `tidegate update confirm -wait`,
