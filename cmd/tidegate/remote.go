@@ -50,7 +50,7 @@ func (c UpdateConfig) checkFiles() []conf.Problem {
 // remote takes manifests from a topic and publishes what becomes of them on
 // TOPIC/status, retained:
 //
-//	{"version":"v1.2.0","phase":"installing","percent":40,"doing":"...","to":"v1.3.0"}
+//	{"version":"v1.2.0","serial":7,"phase":"installing","percent":40,"doing":"...","to":"v1.3.0"}
 //	{"version":"v1.2.0","phase":"refused","error":"the manifest's signature is wrong"}
 type remote struct {
 	cfg     UpdateConfig
@@ -64,6 +64,7 @@ type remote struct {
 // remoteStatus is what is published.
 type remoteStatus struct {
 	Version string       `json:"version"`
+	Serial  uint64       `json:"serial,omitempty"` // of the manifest
 	Phase   update.Phase `json:"phase,omitempty"`
 	To      string       `json:"to,omitempty"`
 	Percent int          `json:"percent,omitempty"`
@@ -145,7 +146,7 @@ func (r *remote) now() (remoteStatus, bool) {
 	if err != nil || u.Phase == "" {
 		return remoteStatus{}, false
 	}
-	return remoteStatus{Version: r.sys.Version, Phase: u.Phase, To: u.Version, Percent: percent, Doing: doing, Error: u.Error}, true
+	return remoteStatus{Version: r.sys.Version, Serial: u.Serial, Phase: u.Phase, To: u.Version, Percent: percent, Doing: doing, Error: u.Error}, true
 }
 
 func (r *remote) say(s remoteStatus) {
