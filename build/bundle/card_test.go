@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -200,8 +201,8 @@ func copyFile(from, to string) error {
 	return exec.Command("cp", "--sparse=always", from, to).Run()
 }
 
-// order signs a manifest and publishes it. Every order may go back: the
-// program in all the bundles calls itself v1.0.0.
+// order signs a manifest with a new serial and publishes it. Every order may go
+// back: the program in all the bundles calls itself v1.0.0.
 func (h *house) order(version, name string) {
 	h.t.Helper()
 	h.serial++
@@ -215,23 +216,39 @@ func (h *house) order(version, name string) {
 }
 
 // status is what the gateway publishes of the update.
-type status struct{ Phase, To, Error string }
+type status struct {
+	Serial           uint64
+	Phase, To, Error string
+}
+
+func (s status) over() bool {
+	return slices.Contains([]string{"confirmed", "failed", "returned"}, s.Phase)
+}
 
 func (h *house) status() (s status) {
 	json.Unmarshal([]byte(h.retained("gateway/update/status")), &s)
 	return s
 }
 
-// becomes waits for an end of an update.
+// ended waits for the end of the update that was ordered last.
+func (h *house) ended() (s status) {
+	h.t.Helper()
+	h.eventually(fmt.Sprintf("order %d has ended", h.serial), func() bool {
+		s = h.status()
+		return s.Serial == h.serial && s.over()
+	})
+	return s
+}
+
+// becomes waits for the end of an update, and looks at it.
 func (h *house) becomes(phase, to, part string) {
 	h.t.Helper()
 	begin := time.Now()
-	var s status
-	h.eventually(fmt.Sprintf("the update to %q is %q", to, phase), func() bool {
-		s = h.status()
-		return s.Phase == phase && (to == "" || s.To == to) && strings.Contains(s.Error, part)
-	})
-	h.t.Logf("%s %s %s after %v: %s", to, s.Phase, part, time.Since(begin).Round(time.Second), s.Error)
+	s := h.ended()
+	if s.Phase != phase || to != "" && s.To != to || !strings.Contains(s.Error, part) {
+		h.t.Fatalf("got %+v, want %s %s %s", s, phase, to, part)
+	}
+	h.t.Logf("%s %s after %v: %s", to, s.Phase, time.Since(begin).Round(time.Second), s.Error)
 }
 
 // cloud is a Mosquitto that the gateway reaches when the door is open.

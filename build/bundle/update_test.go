@@ -3,10 +3,13 @@
 package bundle
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,7 +98,9 @@ func TestUpdates(t *testing.T) {
 	h.arrived()
 }
 
-// The power goes at moments of writing and switching.
+// The power goes at moments of writing, switching, and of the new slot's trial.
+// Each ends in a healthy system: the old slot with an update that failed, or the
+// new one, confirmed.
 func TestPowerCuts(t *testing.T) {
 	h := newHouse(t)
 	h.on()
@@ -103,52 +108,131 @@ func TestPowerCuts(t *testing.T) {
 	h.fill()
 	h.bundle("v9.1.0", h.pair, map[string]string{})
 
-	// Once without a cut: how many writes there are until it is confirmed.
-	before := h.disk.Stats()
+	// Once without a cut: how many writes there are to the restart, and from
+	// there until it is confirmed.
+	mark, before := h.mark(), h.requests()
 	h.order("v9.1.0", "v9.1.0.raucb")
+	h.console(mark, "U-Boot")
+	restart := h.requests()
 	h.becomes("confirmed", "v9.1.0", "")
-	after := h.disk.Stats()
-	total := after.Writes + after.Flushes - before.Writes - before.Flushes
-	t.Logf("an update takes %d writes and flushes", total)
+	writing, trial := restart-before, h.requests()-restart
+	t.Logf("an update takes %d writes and flushes, the trial %d", writing, trial)
 
+	runs, late := h.runs(mark), 0
 	for i := range *cuts {
-		// Three fifths of the moments in the long writing, the rest near its
-		// end, where slots are switched and the new one is on trial.
-		n := total * int64(i+1) / int64(*cuts)
-		if late := *cuts * 3 / 5; i >= late {
-			n = total - total/20*int64(*cuts-i)/int64(*cuts-late)
+		c := cutAt{writes: writing * int64(i+1) / int64(*cuts*3/5)}
+		if first := *cuts * 3 / 5; i >= first {
+			c = cutAt{inTrial: true, writes: trial * int64(i-first) / int64(*cuts-first)}
 		}
-		gone := h.disk.OffAfter(max(n, 1))
 		mark := h.mark()
-		h.order("v9.1.0", "v9.1.0.raucb")
-		select {
-		case <-gone:
-		case <-h.done:
-			t.Fatal("the machine ended by itself")
-		case <-time.After(patience):
-			t.Logf("cut %d: only after the update: fewer writes than %d", i, n)
+		if !h.cutWithin(c) {
+			late++
 		}
-		mode := power.Mode(i % 3)
-		h.cut(mode)
-		was := h.moment(mark)
+		when := h.moment(mark)
+		h.cut(power.Mode(i % 3))
 		mark = h.mark()
 		h.on()
 		h.serves()
-		var s status
-		h.eventually("the update has ended", func() bool {
-			s = h.status()
-			return slices.Contains([]string{"confirmed", "failed", "returned"}, s.Phase)
-		})
-		t.Logf("cut %d at write %d of %d (%s; %s): %s, %s %s", i, n, total, mode, was, h.console(mark, "tidegate: slot"), s.Phase, s.Error)
+		s := h.ended()
+		was := runs
+		runs = h.runs(mark)
+		t.Logf("cut %d, %s (%s): %s ran, %s runs, %s %s", i, when, power.Mode(i%3), was, runs, s.Phase, s.Error)
+		switch {
+		case s.Phase == "confirmed" && runs != was:
+		case s.Phase == "failed" && runs == was && !c.inTrial:
+		default:
+			t.Errorf("cut %d: got %s, and %s after %s runs", i, s.Phase, runs, was)
+		}
 		h.intact()
+	}
+	if late > *cuts/4 {
+		t.Errorf("%d of %d cuts came after the update: they prove nothing", late, *cuts)
 	}
 	h.arrived()
 }
 
+// cutAt is a moment of an update: after so many writes and flushes, from the
+// order on, or from the start of the trial.
+type cutAt struct {
+	inTrial bool
+	writes  int64
+}
+
+// cutWithin orders an update and takes the power from the card at that moment.
+// It is false when the update had ended before.
+func (h *house) cutWithin(c cutAt) bool {
+	h.t.Helper()
+	mark := h.mark()
+	if !c.inTrial {
+		gone := h.disk.OffAfter(max(c.writes, 1))
+		h.order("v9.1.0", "v9.1.0.raucb")
+		return h.goneFirst(gone)
+	}
+	h.order("v9.1.0", "v9.1.0.raucb")
+	h.console(mark, "U-Boot")
+	return h.goneFirst(h.disk.OffAfter(max(c.writes, 1)))
+}
+
+// goneFirst waits until the power is gone, or the update has ended.
+func (h *house) goneFirst(gone <-chan struct{}) bool {
+	h.t.Helper()
+	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(h.t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			if s := h.status(); s.Serial == h.serial && s.over() {
+				close(ended)
+				return
+			}
+			time.Sleep(time.Second)
+		}
+	})
+	defer watching.Wait()
+	defer cancel()
+	select {
+	case <-gone:
+		return true
+	case <-ended:
+		return false
+	case <-h.done:
+		h.t.Fatal("the machine ended by itself")
+	case <-time.After(patience):
+		h.t.Fatalf("nothing was written for %v", patience)
+	}
+	return false
+}
+
+// requests counts what changed the card.
+func (h *house) requests() int64 {
+	s := h.disk.Stats()
+	return s.Writes + s.Flushes
+}
+
+// runs is the slot that U-Boot started last, of the starts after a mark.
+func (m *machine) runs(mark int) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	slot := ""
+	for _, line := range m.lines[mark:] {
+		if at := started.FindStringSubmatch(line); at != nil {
+			slot = at[1]
+		}
+	}
+	return slot
+}
+
+var started = regexp.MustCompile("tidegate: slot ([AB]), ")
+
 // moment is how far the console had come when the power went.
 func (m *machine) moment(mark int) string {
-	if m.count(mark, "tidegate: slot") > 0 {
-		return "after the restart"
+	switch {
+	case m.count(mark, "msg=ready") > 0:
+		return "the new gateway is up"
+	case m.count(mark, "Linux|systemd|tidegate: slot") > 0:
+		return "the new system starts"
+	case m.count(mark, "U-Boot") > 0:
+		return "before a slot is chosen"
 	}
-	return "before the restart"
+	return "while it is written"
 }
