@@ -9,7 +9,7 @@ needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients paho_c_pub:paho.mqtt.
 	haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream
 	qemu-system-aarch64:qemu-system-arm aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu dbus-daemon:dbus-daemon avahi-daemon:avahi-daemon avahi-browse:avahi-utils make:make xz:xz-utils zstd:zstd
 	/usr/lib/u-boot/qemu_arm64/u-boot.bin:u-boot-qemu mkimage:u-boot-tools mcopy:mtools sfdisk:fdisk mke2fs:e2fsprogs rauc:rauc mksquashfs:squashfs-tools
-	lintian:lintian man:man-db systemd-nspawn:systemd-container qemu-arm-static:qemu-user-static
+	lintian:lintian man:man-db promtool:prometheus systemd-nspawn:systemd-container qemu-arm-static:qemu-user-static
 	depmod:kmod dtc:device-tree-compiler fsck.fat:dosfstools ssh:openssh-client)
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
