@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: packages of Debian,
-# MQTT.js, and Debian's arm64 kernel in the user's cache. Works as root or with
-# sudo.
+# Installs what the tests need and the machine lacks: packages of Debian, MQTT.js,
+# Node-RED and axe-core, and Debian's arm64 kernel in the user's cache. Works as
+# root or with sudo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients paho_c_pub:paho.mqtt.c-examples fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm ip:iproute2
+needs=(mosquitto:mosquitto mosquitto_pub:mosquitto-clients paho_c_pub:paho.mqtt.c-examples fusermount3:fuse3 mmdebstrap:mmdebstrap node:nodejs npm:npm chromium:chromium ip:iproute2
 	haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream
 	qemu-system-aarch64:qemu-system-arm aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu dbus-daemon:dbus-daemon avahi-daemon:avahi-daemon avahi-browse:avahi-utils make:make xz:xz-utils zstd:zstd
 	/usr/lib/u-boot/qemu_arm64/u-boot.bin:u-boot-qemu mkimage:u-boot-tools mcopy:mtools sfdisk:fdisk mke2fs:e2fsprogs rauc:rauc mksquashfs:squashfs-tools
@@ -38,10 +38,11 @@ if ((${#missing[@]})); then
 	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
-js=edge/testdata/mqttjs
-if [[ -e $js/package-lock.json && ! -e $js/node_modules/.package-lock.json ]]; then
-	npm ci --no-audit --no-fund --silent --prefix "$js"
-fi
+for js in edge/testdata/mqttjs build/browser/npm; do
+	if [[ ! $js/node_modules/.package-lock.json -nt $js/package-lock.json ]]; then
+		npm ci --no-audit --no-fund --silent --omit=optional --prefix "$js"
+	fi
+done
 
 go mod download
 for m in build/*/go.mod; do

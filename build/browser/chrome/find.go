@@ -1,0 +1,199 @@
+package chrome
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Element is something on the page that a screen reader would name.
+type Element struct {
+	p    *Page
+	Role string // ARIA
+	Name string // accessible name
+	node cdp.BackendNodeID
+}
+
+func (e Element) String() string { return fmt.Sprintf("%s %q", e.Role, e.Name) }
+
+// All returns what has the role and a name that matches, in the order of the
+// document, and is not hidden from a screen reader. An empty role is any.
+func (p *Page) All(role, name string) []Element {
+	p.t.Helper()
+	all, err := p.all(role, regexp.MustCompile(name))
+	if err != nil {
+		p.t.Fatalf("look for %s %q: %v", role, name, err)
+	}
+	return all
+}
+
+func (p *Page) all(role string, name *regexp.Regexp) (found []Element, err error) {
+	root, err := p.document()
+	if err != nil {
+		return nil, err
+	}
+	r, err := try(p, accessibility.QueryAXTree, accessibility.QueryAXTreeParams{ObjectID: root, Role: role})
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range r.Nodes {
+		e := Element{p: p, Role: text(n.Role), Name: text(n.Name), node: n.BackendDOMNodeID}
+		if !n.Ignored && e.node != 0 && name.MatchString(e.Name) {
+			found = append(found, e)
+		}
+	}
+	return found, nil
+}
+
+// text is the string in a value of the accessibility tree.
+func text(v *accessibility.Value) string {
+	if v == nil {
+		return ""
+	}
+	return plain(v.Value)
+}
+
+// plain is a JSON string without its quotes, and anything else as it is.
+func plain[B ~[]byte](value B) string {
+	var s string
+	if json.Unmarshal(value, &s) != nil {
+		return string(value)
+	}
+	return s
+}
+
+// Find waits for the first element with the role and a name that matches.
+func (p *Page) Find(role, name string) (found Element) {
+	p.t.Helper()
+	pattern := regexp.MustCompile(name)
+	until(p.t, func() bool {
+		all, err := p.all(role, pattern)
+		if err != nil || len(all) == 0 {
+			return false
+		}
+		found = all[0]
+		return true
+	}, func() string {
+		return fmt.Sprintf("no %s is called %q; there are %v; the page shows:\n%s", role, name, p.All(role, ""), p.text())
+	})
+	return found
+}
+
+// Gone waits until nothing has the role and a name that matches.
+func (p *Page) Gone(role, name string) {
+	p.t.Helper()
+	pattern := regexp.MustCompile(name)
+	until(p.t, func() bool {
+		all, err := p.all(role, pattern)
+		return err == nil && len(all) == 0
+	}, func() string { return fmt.Sprintf("still there: %v", p.All(role, name)) })
+}
+
+// Click finds and clicks with the mouse, where it is seen. What something else
+// covers, or what moves away, is tried again.
+func (p *Page) Click(role, name string) {
+	p.t.Helper()
+	var last error
+	until(p.t, func() bool {
+		last = p.Find(role, name).click()
+		return last == nil
+	}, func() string { return fmt.Sprintf("click %s %q: %v", role, name, last) })
+}
+
+// Fill finds a field and types a text in place of what it holds.
+func (p *Page) Fill(role, name, value string) {
+	p.t.Helper()
+	p.Click(role, name)
+	p.Do(`document.activeElement.select && document.activeElement.select()`)
+	call(p, input.InsertText, input.InsertTextParams{Text: value})
+}
+
+// Press presses keys, one after the other: what kb names, or characters.
+func (p *Page) Press(keys string) {
+	p.t.Helper()
+	p.run("press keys", chromedp.KeyEvent(keys))
+}
+
+// Focused says what the focus is on, as a screen reader would.
+func (p *Page) Focused() Element {
+	p.t.Helper()
+	all, err := p.all("", regexp.MustCompile(""))
+	if err != nil {
+		p.t.Fatalf("look for the focus: %v", err)
+	}
+	node := p.describe("document.activeElement")
+	for _, e := range all {
+		if e.node == node {
+			return e
+		}
+	}
+	return Element{p: p, Role: "none", node: node}
+}
+
+func (p *Page) describe(expression string) cdp.BackendNodeID {
+	p.t.Helper()
+	object := call(p, runtime.Evaluate, runtime.EvaluateParams{Expression: expression, ObjectGroup: "find"}).Result.ObjectID
+	return call(p, dom.DescribeNode, dom.DescribeNodeParams{ObjectID: object}).Node.BackendNodeID
+}
+
+// click clicks into the middle of the element's first box.
+func (e Element) click() error {
+	p := e.p
+	if _, err := try(p, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: e.node}); err != nil {
+		return err
+	}
+	quads, err := try(p, dom.GetContentQuads, dom.GetContentQuadsParams{BackendNodeID: e.node})
+	if err != nil {
+		return err
+	}
+	if len(quads.Quads) == 0 || len(quads.Quads[0]) < 8 {
+		return fmt.Errorf("%v is not seen", e)
+	}
+	q := quads.Quads[0]
+	x, y := (q[0]+q[4])/2, (q[1]+q[5])/2
+	if err := e.uncovered(x, y); err != nil {
+		return err
+	}
+	for _, kind := range []input.DispatchMouseEventType{input.DispatchMouseEventTypeMouseMoved, input.DispatchMouseEventTypeMousePressed, input.DispatchMouseEventTypeMouseReleased} {
+		m := input.DispatchMouseEventParams{Type: kind, X: x, Y: y}
+		if kind != input.DispatchMouseEventTypeMouseMoved {
+			m.Button, m.ClickCount = input.MouseButtonLeft, 1
+		}
+		if _, err := try(p, input.DispatchMouseEvent, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// uncovered says whether a click at the point reaches the element, its label or
+// what is in it.
+func (e Element) uncovered(x, y float64) error {
+	object, err := try(e.p, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: e.node, ObjectGroup: "find"})
+	if err != nil {
+		return err
+	}
+	r, err := try(e.p, runtime.CallFunctionOn, runtime.CallFunctionOnParams{
+		ObjectID: object.Object.ObjectID, ReturnByValue: new(true),
+		FunctionDeclaration: fmt.Sprintf(`function () {
+			const hit = document.elementFromPoint(%f, %f)
+			if (!hit) return 'the point is outside of the window'
+			if (this.contains(hit) || hit.contains(this) || [...(this.labels || [])].some(l => l.contains(hit))) return ''
+			return 'covered by ' + hit.outerHTML.slice(0, 200)
+		}`, x, y),
+	})
+	if err != nil {
+		return err
+	}
+	if why := plain(r.Result.Value); why != "" {
+		return fmt.Errorf("%v: %s", e, why)
+	}
+	return nil
+}

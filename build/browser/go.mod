@@ -1,0 +1,18 @@
+module tidegate/build/browser
+
+go 1.26.0
+
+replace tidegate/build/lab => ../lab
+
+replace tidegate => ../..
+
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+	tidegate/build/lab v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
