@@ -28,6 +28,7 @@ const usage = `Tidegate: an MQTT broker for the home, with an uplink that loses 
 
 usage:
   tidegate run [FILE]         run the gateway (FILE: ` + defaultConfig + `)
+  tidegate init [FLAG...]     the first hour: ask for the cloud, try it, write the configuration
   tidegate check [FILE]       list everything wrong with a configuration
   tidegate sample             print a configuration with every key explained
   tidegate passwd [-generate] hash a password, read from standard input, for the users file
@@ -67,6 +68,7 @@ type environment struct {
 
 var commands = []command{
 	{"run", runCommand},
+	{"init", initCommand},
 	{"check", check},
 	{"sample", printSample},
 	{"passwd", passwd},
