@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tidegate/edge/internal/certs"
 	"tidegate/internal/conf"
 )
 
@@ -186,9 +187,9 @@ func (c Config) CheckFiles(strict bool) []conf.Problem {
 		if l.Cert == "" || l.Key == "" {
 			continue
 		}
-		_, err := newCerts(l.Cert, l.Key, l.ClientCA, slog.New(slog.DiscardHandler))
-		if pair, e := readPair(l.Cert, l.Key); strict && e == nil {
-			err = cmp.Or(err, expired(l.Cert, pair))
+		_, err := certs.New(l.Cert, l.Key, l.ClientCA, slog.New(slog.DiscardHandler))
+		if pair, e := certs.Pair(l.Cert, l.Key); strict && e == nil {
+			err = cmp.Or(err, certs.Expired(l.Cert, pair))
 		}
 		if err != nil {
 			problems = append(problems, conf.Problem{Key: fmt.Sprintf("listener[%d].cert", i), Value: strconv.Quote(l.Cert), Rule: "a certificate that can be used", Hint: err.Error()})

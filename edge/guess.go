@@ -2,8 +2,6 @@ package edge
 
 import (
 	"context"
-	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -137,22 +135,4 @@ func (g *guesses) serve(t *tries) {
 func (t *tries) refill(now time.Time) {
 	t.left = min(t.left+now.Sub(t.at).Minutes()*t.most, t.most)
 	t.at = now
-}
-
-// origin is where an address counts to: an IPv4 address, or the /64 of an IPv6
-// one, in which a machine chooses its addresses as it likes. Link-local ones,
-// which all share their prefix, count each for itself. What is no IP address,
-// such as the other end of a unix socket, counts by its text.
-func origin(a net.Addr) string {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return a.String()
-	}
-	ip := ap.Addr().Unmap()
-	if ip.Is6() && !ip.IsLinkLocalUnicast() && !ip.IsLoopback() {
-		if net64, err := ip.WithZone("").Prefix(64); err == nil {
-			return net64.String()
-		}
-	}
-	return ip.String()
 }

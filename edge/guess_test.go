@@ -11,6 +11,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"tidegate/edge/internal/lan"
 	"tidegate/internal/conf"
 )
 
@@ -162,12 +163,12 @@ func TestOrigin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := origin(tcp); got != want {
+		if got := lan.Origin(tcp); got != want {
 			t.Errorf("%s: got %s, want %s", addr, got, want)
 		}
 	}
 	for _, name := range []string{"", "@", "/run/x.sock"} {
-		if got := origin(&net.UnixAddr{Name: name, Net: "unix"}); got != name {
+		if got := lan.Origin(&net.UnixAddr{Name: name, Net: "unix"}); got != name {
 			t.Errorf("unix %q: got %q", name, got)
 		}
 	}

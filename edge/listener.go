@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/edge/internal/certs"
+	"tidegate/edge/internal/lan"
 )
 
 // listener is one address where devices connect.
@@ -63,7 +66,7 @@ func newTerms(cfg ListenerConfig, old *terms, log *slog.Logger) (*terms, error) 
 	case old != nil && old.cfg.Cert == cfg.Cert && old.cfg.Key == cfg.Key && old.cfg.ClientCA == cfg.ClientCA:
 		t.tls = old.tls
 	default:
-		secure, err := newCerts(cfg.Cert, cfg.Key, cfg.ClientCA, log)
+		secure, err := certs.New(cfg.Cert, cfg.Key, cfg.ClientCA, log)
 		if err != nil {
 			return nil, fmt.Errorf("listener %s: %w", cfg.Bind, err)
 		}
@@ -147,7 +150,7 @@ func (b *Broker) admit(ctx context.Context, l *listener, nc net.Conn) {
 		nc = tls.Server(nc, t.tls)
 	}
 	c := newConn(b, nc, l, t)
-	c.host, c.from = host(at), origin(at)
+	c.host, c.from = host(at), lan.Origin(at)
 	if t.proxies.any() && !t.proxies.has(at) {
 		b.stats.refusedConnections.Add(1)
 		b.notice("connection refused, because it comes from none of the listener's proxies", c.host, "endpoint", t.cfg.Bind)

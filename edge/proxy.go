@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"tidegate/edge/internal/lan"
 	"tidegate/internal/conf"
 )
 
@@ -153,7 +154,7 @@ func (c *conn) unproxy(until time.Time) error {
 	}
 	if client.IsValid() {
 		at := net.TCPAddrFromAddrPort(client)
-		c.host, c.from = host(at), origin(at)
+		c.host, c.from = host(at), lan.Origin(at)
 	}
 	c.b.mu.Lock()
 	placed := c.b.place(c)

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"tidegate/edge/internal/certs"
 )
 
 // authority signs certificates for tests.
@@ -153,7 +155,7 @@ func TestCertificateRotatesUnderALiveListener(t *testing.T) {
 	ca := newAuthority(t, "test CA")
 	files := newCertFiles(t, ca, 100)
 	var log lockedLog
-	config, err := newCerts(files.cert, files.key, "", slog.New(slog.NewTextHandler(&log, nil)))
+	config, err := certs.New(files.cert, files.key, "", slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +189,7 @@ func TestCertificateRotatesUnderALiveListener(t *testing.T) {
 func TestClientCertificates(t *testing.T) {
 	ca, clients, strangers := newAuthority(t, "test CA"), newAuthority(t, "clients"), newAuthority(t, "strangers")
 	files := newCertFiles(t, ca, 1)
-	config, err := newCerts(files.cert, files.key, replaceFile(t, files.ca, clients.pem), slog.New(slog.DiscardHandler))
+	config, err := certs.New(files.cert, files.key, replaceFile(t, files.ca, clients.pem), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +232,7 @@ func TestClientCertificates(t *testing.T) {
 func TestOldTLSIsRefused(t *testing.T) {
 	ca := newAuthority(t, "test CA")
 	files := newCertFiles(t, ca, 1)
-	config, err := newCerts(files.cert, files.key, "", slog.New(slog.DiscardHandler))
+	config, err := certs.New(files.cert, files.key, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +256,7 @@ func TestBadCertificatesSayWhy(t *testing.T) {
 		{"no client CA", good.cert, good.key, good.dir + "/none", "client CA " + good.dir + "/none: there is no such file"},
 		{"bad client CA", good.cert, good.key, put("noise", []byte("noise")), "no certificate in PEM form"},
 	} {
-		_, err := newCerts(c.cert, c.key, c.ca, slog.New(slog.DiscardHandler))
+		_, err := certs.New(c.cert, c.key, c.ca, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want ...%s...", c.what, err, c.want)
 		}
@@ -271,7 +273,7 @@ func TestExpiredCertificateWarns(t *testing.T) {
 	key := replaceFile(t, filepath.Join(good.dir, "old-key.pem"), oldKey)
 	const want = "old.pem expired on 2021-03-04 05:06 UTC"
 	var log bytes.Buffer
-	if _, err := newCerts(cert, key, "", slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), want) {
+	if _, err := certs.New(cert, key, "", slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), want) {
 		t.Errorf("got %v and the log %q, want no error and ...%s...", err, &log, want)
 	}
 	c := DefaultConfig()

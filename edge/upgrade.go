@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+
+	"tidegate/edge/internal/lan"
 )
 
 // upgradeLimit bounds the request that begins a WebSocket, in bytes.
@@ -129,16 +130,5 @@ func (t *terms) welcomes(origin, host string) bool {
 		return false
 	}
 	called := (&url.URL{Host: host}).Hostname()
-	return called != "" && strings.EqualFold(page.Hostname(), called) && ofTheHome(called)
-}
-
-// homeDomains are those that the internet's DNS will never have, or not soon.
-var homeDomains = []string{".local", ".localhost", ".lan", ".home.arpa", ".internal"}
-
-func ofTheHome(name string) bool {
-	if _, err := netip.ParseAddr(name); err == nil {
-		return true
-	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	return !strings.Contains(name, ".") || slices.ContainsFunc(homeDomains, func(d string) bool { return strings.HasSuffix(name, d) })
+	return called != "" && strings.EqualFold(page.Hostname(), called) && lan.Name(called)
 }

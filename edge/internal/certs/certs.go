@@ -1,4 +1,5 @@
-package edge
+// Package certs keeps the certificate of a TLS listener as its files say.
+package certs
 
 import (
 	"crypto/tls"
@@ -12,9 +13,9 @@ import (
 	"time"
 )
 
-// certs keeps the certificate of one TLS listener as the files say, so that a
+// files keeps the certificate of one TLS listener as the files say, so that a
 // renewed certificate is used without a restart.
-type certs struct {
+type files struct {
 	cert, key, clientCA string // paths; clientCA may be empty
 	log                 *slog.Logger
 
@@ -33,14 +34,14 @@ type fileMark struct {
 // certLook is how often at most a handshake looks at the files.
 const certLook = time.Second
 
-// newCerts returns the TLS configuration of a listener: TLS 1.2 or later, with
+// New returns the TLS configuration of a listener: TLS 1.2 or later, with
 // certificate chain and key from two PEM files that are read again when they
 // changed. With clientCA, a PEM file too, a client may present a certificate,
 // and one that these authorities did not sign ends the handshake; whether a
 // client may come without is decided at login. A changed file that cannot be
 // used is logged once and the certificate in use stays.
-func newCerts(cert, key, clientCA string, log *slog.Logger) (*tls.Config, error) {
-	c := &certs{cert: cert, key: key, clientCA: clientCA, log: log}
+func New(cert, key, clientCA string, log *slog.Logger) (*tls.Config, error) {
+	c := &files{cert: cert, key: key, clientCA: clientCA, log: log}
 	seen := c.marks()
 	config, err := c.read()
 	if err != nil {
@@ -55,7 +56,7 @@ func newCerts(cert, key, clientCA string, log *slog.Logger) (*tls.Config, error)
 
 // current returns the configuration for one handshake. Only one handshake in a
 // second pays for looking at the files.
-func (c *certs) current() *tls.Config {
+func (c *files) current() *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.looked) < certLook {
@@ -79,7 +80,7 @@ func (c *certs) current() *tls.Config {
 	return c.config
 }
 
-func (c *certs) marks() (marks [3]fileMark) {
+func (c *files) marks() (marks [3]fileMark) {
 	for i, path := range []string{c.cert, c.key, c.clientCA} {
 		if info, err := os.Stat(path); err == nil {
 			marks[i] = fileMark{info.Size(), info.ModTime()}
@@ -88,12 +89,12 @@ func (c *certs) marks() (marks [3]fileMark) {
 	return marks
 }
 
-func (c *certs) read() (*tls.Config, error) {
-	pair, err := readPair(c.cert, c.key)
+func (c *files) read() (*tls.Config, error) {
+	pair, err := Pair(c.cert, c.key)
 	if err != nil {
 		return nil, err
 	}
-	if err := expired(c.cert, pair); err != nil {
+	if err := Expired(c.cert, pair); err != nil {
 		c.log.Warn("clients will refuse the certificate", "err", err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
@@ -115,7 +116,8 @@ func (c *certs) read() (*tls.Config, error) {
 	return config, nil
 }
 
-func readPair(certPath, keyPath string) (pair tls.Certificate, err error) {
+// Pair reads a certificate chain and its key, PEM both.
+func Pair(certPath, keyPath string) (pair tls.Certificate, err error) {
 	cert, err := readFile("certificate", certPath)
 	if err != nil {
 		return pair, err
@@ -131,11 +133,11 @@ func readPair(certPath, keyPath string) (pair tls.Certificate, err error) {
 	return pair, nil
 }
 
-// expired returns an error if the certificate has expired. It is used all the
+// Expired returns an error if the certificate has expired. It is used all the
 // same: clients refuse it and say why, and the rest of the home must not stay
 // dark for it after a power cut. Only the end is judged: a Pi without a clock
 // thinks that every certificate is from the future.
-func expired(path string, pair tls.Certificate) error {
+func Expired(path string, pair tls.Certificate) error {
 	if end := pair.Leaf.NotAfter; time.Now().After(end) {
 		return fmt.Errorf("certificate %s expired on %s; renew it, the gateway reads the new files by itself", path, end.UTC().Format("2006-01-02 15:04 MST"))
 	}
