@@ -33,7 +33,7 @@ type rule struct {
 // each other; cmd glues them.
 var rules = []rule{
 	{folder: "cmd", ours: []string{"edge", "uplink", "hw", "internal"}, theirs: []string{"github.com/pelletier/go-toml", "github.com/coreos/go-systemd", "filippo.io/age", "golang.org/x/crypto/ssh", "github.com/prometheus/client_golang", "golang.org/x/sys"}, tests: []string{"go.etcd.io/bbolt"}},
-	{folder: "edge", ours: []string{"internal"}, theirs: []string{"github.com/mochi-mqtt/server", "go.etcd.io/bbolt", "golang.org/x/crypto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6", "golang.org/x/sys", "github.com/pelletier/go-toml"}, tests: []string{"github.com/eclipse/paho.golang", "github.com/coder/websocket"}},
+	{folder: "edge", ours: []string{"internal"}, theirs: []string{"github.com/mochi-mqtt/server", "go.etcd.io/bbolt", "golang.org/x/crypto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6", "golang.org/x/sys", "github.com/pelletier/go-toml", "rsc.io/qr"}, tests: []string{"github.com/eclipse/paho.golang", "github.com/coder/websocket"}},
 	{folder: "uplink", ours: []string{"internal"}, theirs: []string{"github.com/eclipse/paho.golang", "go.etcd.io/bbolt", "golang.org/x/sys", "golang.org/x/time", "github.com/coder/websocket"}, tests: []string{"github.com/mochi-mqtt/server", "golang.org/x/net/dns/dnsmessage"}},
 	{folder: "hw", ours: []string{"internal"}, theirs: []string{"periph.io/x/conn", "periph.io/x/host", "periph.io/x/devices", "golang.org/x/sys"}},
 	{folder: "internal", tests: []string{"go.etcd.io/bbolt"}},
