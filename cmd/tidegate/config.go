@@ -10,6 +10,7 @@ import (
 
 	"tidegate/cmd/tidegate/internal/card"
 	"tidegate/edge"
+	"tidegate/edge/console"
 	"tidegate/hw"
 	"tidegate/internal/conf"
 	"tidegate/uplink"
@@ -23,6 +24,7 @@ type Config struct {
 	HW      hw.Config       `toml:"hw"`
 	Update  UpdateConfig    `toml:"update"`
 	Card    card.Config     `toml:"card"`
+	Console console.Config  `toml:"console"`
 }
 
 // GatewayConfig is the section [gateway]: what concerns the process.
@@ -46,6 +48,8 @@ func DefaultConfig() Config {
 		Edge: edge.DefaultConfig(),
 		HW:   hw.DefaultConfig(),
 		Card: card.DefaultConfig(),
+
+		Console: console.DefaultConfig(),
 	}
 }
 
@@ -72,7 +76,8 @@ func (c Config) Check() []conf.Problem {
 	}
 	all = append(all, under("update", c.Update.check())...)
 	all = append(all, under("hw", c.HW.Check())...)
-	return append(all, under("card", c.Card.Check())...)
+	all = append(all, under("card", c.Card.Check())...)
+	return append(all, under("console", c.Console.Check())...)
 }
 
 // rivals says whether two uplinks would take each other's client ids.
@@ -83,6 +88,7 @@ func rivals(a, b uplink.Config) bool {
 // checkAll is Check with all that is wrong inside the files that c names.
 func (c Config) checkAll() []conf.Problem {
 	all := append(c.Check(), under("update", c.Update.checkFiles())...)
+	all = append(all, under("console", c.Console.CheckFiles())...)
 	return append(all, under("edge", c.Edge.CheckFiles(true))...)
 }
 

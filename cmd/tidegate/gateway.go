@@ -39,6 +39,7 @@ type gateway struct {
 	account  *part // of the card
 	up       []*part
 	status   *part // nil without a status socket
+	console  *part // nil without a console
 	watchdog *part
 	ended    chan *part // a part that ended by itself
 
@@ -69,7 +70,7 @@ func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar)
 	g.card = card.New(cfg.Card, card.Options{
 		Root: "/", Dir: dir.Path, Ours: g.written, Publish: g.publishRetained, Log: log.With("component", "card"),
 	})
-	g.ended = make(chan *part, len(g.uplinks)+6)
+	g.ended = make(chan *part, len(g.uplinks)+7)
 	return g, nil
 }
 
@@ -119,6 +120,7 @@ func (g *gateway) start() error {
 	g.remote = start("update", g.newRemote().Run, g.ended)
 	g.account = start("card", g.card.Run, g.ended)
 	g.startStatus()
+	g.startConsole(g.cfg.Console)
 	g.watchdog = start("watchdog", func(ctx context.Context) error {
 		watchdog(ctx, g.log, g.alive)
 		return nil
@@ -154,7 +156,7 @@ func (g *gateway) stop() error {
 	deadline := time.Now().Add(limit)
 	g.holdCommands()
 	g.closing.Store(true)
-	errs := []error{g.watchdog.stop(deadline), g.remote.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline)}
+	errs := []error{g.watchdog.stop(deadline), g.stopConsole(deadline), g.remote.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline)}
 	for _, p := range g.up {
 		p.cancel()
 	}
@@ -235,6 +237,11 @@ func (g *gateway) reload() {
 		errs = append(errs, g.remote.stop(time.Now().Add(stopTime)))
 		g.cfg.Update = cfg.Update
 		g.remote = start("update", g.newRemote().Run, g.ended)
+	}
+	if !reflect.DeepEqual(cfg.Console, g.cfg.Console) {
+		errs = append(errs, g.stopConsole(time.Now().Add(stopTime)))
+		g.startConsole(cfg.Console)
+		g.cfg.Console = cfg.Console
 	}
 	g.cfg.Edge = cfg.Edge
 	if err := errors.Join(errs...); err != nil {

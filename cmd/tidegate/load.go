@@ -11,6 +11,7 @@ import (
 
 	"tidegate/cmd/tidegate/internal/card"
 	"tidegate/edge"
+	"tidegate/edge/console"
 	"tidegate/hw"
 	"tidegate/internal/conf"
 	"tidegate/uplink"
@@ -140,13 +141,14 @@ func (l *loader) drop(unwanted func(*entry) bool) {
 func (l *loader) decode(c *Config) {
 	rest := l.doc.without(func(e *entry) bool { return e.under("uplink") })
 	var root struct {
-		Gateway *GatewayConfig `toml:"gateway"`
-		Edge    *edge.Config   `toml:"edge"`
-		HW      *hw.Config     `toml:"hw"`
-		Update  *UpdateConfig  `toml:"update"`
-		Card    *card.Config   `toml:"card"`
+		Gateway *GatewayConfig  `toml:"gateway"`
+		Edge    *edge.Config    `toml:"edge"`
+		HW      *hw.Config      `toml:"hw"`
+		Update  *UpdateConfig   `toml:"update"`
+		Card    *card.Config    `toml:"card"`
+		Console *console.Config `toml:"console"`
 	}
-	root.Gateway, root.Edge, root.HW, root.Update, root.Card = &c.Gateway, &c.Edge, &c.HW, &c.Update, &c.Card
+	root.Gateway, root.Edge, root.HW, root.Update, root.Card, root.Console = &c.Gateway, &c.Edge, &c.HW, &c.Update, &c.Card, &c.Console
 	l.strict(rest, &root)
 	for i := range l.doc.entries {
 		if header := &l.doc.entries[i]; header.path == fmt.Sprintf("uplink[%d]", len(c.Uplink)) {

@@ -125,6 +125,8 @@ func checkProvisioned(text []byte, place func(string) string) (provision.Config,
 			to(&l.ClientCA)
 		}
 		to(&here.Edge.Access.UsersFile)
+		to(&here.Console.Cert)
+		to(&here.Console.Key)
 		here.Uplink = slices.Clone(here.Uplink)
 		for i := range here.Uplink {
 			u := &here.Uplink[i]
@@ -165,6 +167,11 @@ func provisionConfig(c Config) provision.Config {
 		add(at+"client-ca", l.ClientCA, provision.Authorities, "")
 	}
 	add("edge.access.users-file", c.Edge.Access.UsersFile, provision.Users, "")
+	if _, port, err := net.SplitHostPort(c.Console.Bind); err == nil { // else there is none
+		p.Console = provision.Console{Port: port, TLS: c.Console.Cert != ""}
+	}
+	add("console.cert", c.Console.Cert, provision.Certificate, c.Console.Key)
+	add("console.key", c.Console.Key, provision.Key, "")
 	for i, u := range c.Uplink {
 		at := fmt.Sprintf("uplink[%d].", i)
 		add(at+"password-file", u.PasswordFile, provision.Secret, "")

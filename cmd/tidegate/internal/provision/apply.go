@@ -31,6 +31,7 @@ type Config struct {
 	ID        string // "": the host name
 	Files     []File
 	Listeners []Listener
+	Console   Console
 	UsersFile string
 	ResetLine string // GPIO line that asks for a factory reset; "": none
 }
@@ -48,6 +49,12 @@ type Listener struct {
 	Port           string
 	TLS, Anonymous bool
 	WebSocket      bool // MQTT is in WebSockets, and is not announced
+}
+
+// Console is the web page.
+type Console struct {
+	Port string `json:"port"` // "": there is none
+	TLS  bool   `json:"tls"`
 }
 
 // Checker reads a configuration as the gateway does. place says where a file lies

@@ -121,7 +121,8 @@ func checkForTest(text []byte, place func(string) string) (Config, []Problem) {
 				UsersFile string `toml:"users-file"`
 			}
 		}
-		Uplink []struct {
+		Console struct{ Bind *string }
+		Uplink  []struct {
 			PasswordFile string `toml:"password-file"`
 		}
 	}
@@ -132,6 +133,10 @@ func checkForTest(text []byte, place func(string) string) (Config, []Problem) {
 		return Config{}, []Problem{{1, "colour: must be a key that exists"}}
 	}
 	c := Config{ID: file.Gateway.ID, ResetLine: file.Gateway.ResetLine, UsersFile: file.Edge.Access.UsersFile}
+	c.Console.Port = "8080"
+	if b := file.Console.Bind; b != nil {
+		_, c.Console.Port, _ = strings.Cut(*b, ":")
+	}
 	for i, l := range file.Edge.Listener {
 		c.Listeners = append(c.Listeners, Listener{Port: strings.TrimPrefix(l.Bind, ":"), TLS: l.Cert != "", Anonymous: l.Anonymous})
 		if l.Cert != "" {

@@ -158,6 +158,16 @@ func (o *Outcome) writePasswords(line func(string, ...any), passwords []told) {
 func (o *Outcome) writeConnect(line func(string, ...any)) {
 	line("")
 	line("HOW TO CONNECT")
+	if o.Console.Port != "" {
+		scheme, who := "http", ""
+		if o.Users {
+			who = ", user admin"
+		}
+		if o.Console.TLS {
+			scheme = "https"
+		}
+		line("  In a browser: %s://%s.local:%s%s", scheme, o.Host, o.Console.Port, who)
+	}
 	if len(o.Listens) == 0 {
 		line("  Nothing is served: the configuration has no good listener.")
 	}

@@ -79,6 +79,7 @@ type Outcome struct {
 	CA       string     `json:"ca"` // fingerprint
 	Reset    bool       `json:"reset,omitempty"`
 	TLS      bool       `json:"tls"`
+	Console  Console    `json:"console"`
 	Listener []Listener `json:"-"`
 }
 
@@ -292,11 +293,15 @@ const portsFile = "run/tidegate-ports.nft"
 // those of the standard one.
 func (r *run) firewall() {
 	var ports []string
-	for _, l := range r.out.Listener {
-		if n, err := strconv.ParseUint(l.Port, 10, 16); err == nil && n > 0 && !slices.Contains(ports, l.Port) {
-			ports = append(ports, l.Port)
+	open := func(port string) {
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil && n > 0 && !slices.Contains(ports, port) {
+			ports = append(ports, port)
 		}
 	}
+	for _, l := range r.out.Listener {
+		open(l.Port)
+	}
+	open(r.out.Console.Port)
 	if len(ports) == 0 {
 		return
 	}
@@ -326,7 +331,7 @@ func (r *run) room() []Finding {
 func (o *Outcome) All() []Finding { return slices.Concat(o.Found, o.Ending) }
 
 func (o *Outcome) use(c Config) {
-	o.Listens, o.Listener, o.TLS = nil, c.Listeners, false
+	o.Listens, o.Listener, o.TLS, o.Console = nil, c.Listeners, false, c.Console
 	o.Gateway = c.ID
 	if o.Gateway == "" {
 		o.Gateway = o.Host
