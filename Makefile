@@ -38,7 +38,7 @@ setup: ## install what the tests need (apt, npm, Go modules)
 test: setup lint cross ## everything that must hold: lint, all tests, cross-builds, size
 	build/test.sh . -timeout 15m
 	build/test.sh build/lab -timeout 25m
-	build/test.sh build/browser -p 1 -timeout 15m
+	TIDEGATE_FAILED_PAGES=$(CURDIR)/$(DIST) build/test.sh build/browser -p 1 -timeout 15m
 
 .PHONY: kernel-test
 kernel-test: setup ## sensors and lines on real kernel buses: boots an arm64 kernel in QEMU

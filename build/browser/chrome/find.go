@@ -197,3 +197,13 @@ func (e Element) uncovered(x, y float64) error {
 	}
 	return nil
 }
+
+// Disabled says whether the element cannot be used.
+func (e Element) Disabled() bool {
+	e.p.t.Helper()
+	object := call(e.p, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: e.node, ObjectGroup: "find"}).Object.ObjectID
+	r := call(e.p, runtime.CallFunctionOn, runtime.CallFunctionOnParams{
+		ObjectID: object, ReturnByValue: new(true), FunctionDeclaration: `function () { return this.matches(':disabled, [aria-disabled=true]') }`,
+	})
+	return plain(r.Result.Value) == "true"
+}

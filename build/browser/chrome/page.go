@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/security"
@@ -22,6 +24,7 @@ import (
 type View struct {
 	Width, Height int // CSS pixels; 1280 by 800 when 0
 	Dark          bool
+	Motion        bool    // wants to see things move
 	Slow          float64 // how many times slower than this machine its processor is; 0 and 1: not at all
 }
 
@@ -100,15 +103,18 @@ func (p *Page) Look(v View) {
 	if v.Width == 0 {
 		v.Width, v.Height = 1280, 800
 	}
-	scheme := "light"
+	scheme, motion := "light", "reduce"
 	if v.Dark {
 		scheme = "dark"
+	}
+	if v.Motion {
+		motion = "no-preference"
 	}
 	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: int64(v.Width), Height: int64(v.Height), DeviceScaleFactor: 1, Mobile: v.Width < 600,
 	})
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion},
 	}})
 	call(p, emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: max(1, v.Slow)})
 }
@@ -239,4 +245,25 @@ func (p *Page) document() (runtime.RemoteObjectID, error) {
 func (p *Page) TrustAll() {
 	p.t.Helper()
 	call(p, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+}
+
+// Cookie is one that the tab has.
+type Cookie struct {
+	Name, SameSite string
+	HTTPOnly       bool
+}
+
+// Cookies returns those of the page.
+func (p *Page) Cookies() (all []Cookie) {
+	p.t.Helper()
+	for _, c := range call(p, network.GetCookies, network.GetCookiesParams{}).Cookies {
+		all = append(all, Cookie{c.Name, string(c.SameSite), c.HTTPOnly})
+	}
+	return all
+}
+
+// ForgetCache empties the browser's cache.
+func (p *Page) ForgetCache() {
+	p.t.Helper()
+	call(p, network.ClearBrowserCache, cdp.Empty{})
 }

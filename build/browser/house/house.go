@@ -41,8 +41,11 @@ type House struct {
 	process *proc.Process
 }
 
-// Build compiles the gateway into dir.
+// Build compiles the gateway into dir, unless $TIDEGATE names a binary.
 func Build(dir string) (program string, err error) {
+	if program = os.Getenv("TIDEGATE"); program != "" {
+		return program, nil
+	}
 	program = filepath.Join(dir, "tidegate")
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()

@@ -1,0 +1,77 @@
+package console
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tidegate/build/browser/chrome"
+)
+
+const axe = "../npm/node_modules/axe-core/axe.min.js"
+
+var screenshots = flag.String("screenshots", "", "the `folder` where pictures of all pages go")
+
+// accessible fails the test for what axe-core finds serious or critical.
+func accessible(t *testing.T, p *chrome.Page, where string) {
+	t.Helper()
+	script, err := os.ReadFile(axe)
+	if err != nil {
+		t.Fatalf("%v; install axe-core with: make setup", err)
+	}
+	p.Do("if (!window.axe) { " + string(script) + "\n}")
+	type violation struct {
+		ID, Impact, Help string
+		Nodes            []struct{ HTML, FailureSummary string }
+	}
+	for _, v := range chrome.Eval[[]violation](p, `axe.run(document, { preload: false, resultTypes: ['violations'] }).then(r =>
+		r.violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, nodes: nodes.slice(0, 3).map(({ html, failureSummary }) => ({ html, failureSummary })) })))`) {
+		if v.Impact != "serious" && v.Impact != "critical" {
+			t.Logf("%s: %s (%s): %s", where, v.ID, v.Impact, v.Help)
+			continue
+		}
+		t.Errorf("%s: %s (%s): %s", where, v.ID, v.Impact, v.Help)
+		for _, n := range v.Nodes {
+			t.Logf("%s\n%s", n.HTML, n.FailureSummary)
+		}
+	}
+}
+
+// fits fails the test when something can be scrolled to the side.
+func fits(t *testing.T, p *chrome.Page, where string) {
+	t.Helper()
+	if wide := chrome.Eval[int](p, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
+		t.Errorf("%s: %d pixels wider than the window: %s", where, wide, chrome.Eval[string](p,
+			`[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.outerHTML.slice(0, 120)).join('\n')`))
+	}
+}
+
+// picture writes a screenshot when they are wanted.
+func picture(t *testing.T, p *chrome.Page, name string, v chrome.View) {
+	t.Helper()
+	if *screenshots == "" {
+		return
+	}
+	file := filepath.Join(*screenshots, strings.ReplaceAll(fmt.Sprintf("%s %v.png", name, v), " ", "-"))
+	if err := os.MkdirAll(*screenshots, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, p.Screenshot(true), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inViews looks at a page in every view.
+func inViews(t *testing.T, p *chrome.Page, name string) {
+	t.Helper()
+	for _, v := range views {
+		p.Look(v)
+		where := fmt.Sprintf("%s, %v", name, v)
+		fits(t, p, where)
+		accessible(t, p, where)
+		picture(t, p, name, v)
+	}
+}
