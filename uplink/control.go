@@ -15,7 +15,7 @@ import (
 // for their answer, SUBSCRIBE and UNSUBSCRIBE; messages do not pass here.
 type control struct {
 	wire   *wire
-	role   role
+	role   beginner
 	limits limits // written before Connect returns
 
 	mu    sync.Mutex // guards what follows

@@ -19,18 +19,9 @@ import (
 // dial opens the connection below MQTT: TCP, perhaps through a proxy, TLS and
 // a WebSocket as e says.
 func (s *settings) dial(ctx context.Context, e endpoint) (net.Conn, error) {
-	p, err := s.way(e.host)
+	nc, err := s.carry(ctx, e.host)
 	if err != nil {
-		return nil, fault(FaultProxy, fmt.Errorf("proxy: %w", err))
-	}
-	var nc net.Conn
-	if p != nil {
-		nc, err = s.tunnel(ctx, p, e.host)
-	} else {
-		nc, err = s.tcp(ctx, e.host)
-	}
-	if err != nil {
-		return nil, dialFault(err, s.now())
+		return nil, err
 	}
 	if e.tls {
 		if nc, err = s.secure(ctx, nc, e.name); err != nil {
@@ -39,6 +30,24 @@ func (s *settings) dial(ctx context.Context, e endpoint) (net.Conn, error) {
 	}
 	if e.path != "" {
 		return openWebSocket(ctx, nc, e)
+	}
+	return nc, nil
+}
+
+// carry opens a TCP connection to host:port, through the proxy if there is one.
+func (s *settings) carry(ctx context.Context, host string) (net.Conn, error) {
+	p, err := s.way(host)
+	if err != nil {
+		return nil, fault(FaultProxy, fmt.Errorf("proxy: %w", err))
+	}
+	var nc net.Conn
+	if p != nil {
+		nc, err = s.tunnel(ctx, p, host)
+	} else {
+		nc, err = s.tcp(ctx, host)
+	}
+	if err != nil {
+		return nil, dialFault(err, s.now())
 	}
 	return nc, nil
 }
@@ -149,22 +158,35 @@ type client struct {
 
 // connect speaks CONNECT and CONNACK over nc. It closes nc when it fails.
 func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r role, within time.Duration, h *health) (*client, error) {
+	h.wire = newWire(nc, r, int(c.MaxPacket))
+	cl, ca, err := hello(ctx, h.wire, c, cp, r, within, h)
+	if err != nil {
+		if _, l := h.link.up.downward(); l == h.link && ca != nil {
+			err = l.up.presence.refused(cp.WillMessage != nil, ca.ReasonCode, err)
+		}
+		return nil, err
+	}
+	cl.health = h
+	return cl, nil
+}
+
+// hello speaks CONNECT and CONNACK over w. It closes w when it fails; the
+// CONNACK is given then too, when it was what refused.
+func hello(ctx context.Context, w *wire, c Config, cp *paho.Connect, r beginner, within time.Duration, ping paho.Pinger) (*client, *paho.Connack, error) {
 	secret, err := c.password()
 	if err != nil {
-		nc.Close()
-		return nil, fault(FaultFiles, err)
+		w.cut(err)
+		return nil, nil, fault(FaultFiles, err)
 	}
 	cp.KeepAlive = uint16(c.KeepAlive.Std() / time.Second)
 	cp.Username, cp.UsernameFlag = c.User, c.User != ""
 	cp.Password, cp.PasswordFlag = secret, len(secret) > 0
-	w := newWire(nc, r, int(c.MaxPacket))
 	ctl := &control{wire: w, role: r, calls: map[uint16]chan<- packets.ControlPacket{}}
-	h.wire = w
 	pc := paho.NewClient(paho.ClientConfig{
 		// CONNECT is bounded by ctx. A SUBSCRIBE has longer: a cluster that was
 		// torn apart takes seconds to make a session's queue, and to leave and
 		// ask the next node for the same only adds to its work.
-		Conn: w, Session: ctl, PingHandler: h, PacketTimeout: max(within, c.Patience.Std()), AuthHandler: noAuth{},
+		Conn: w, Session: ctl, PingHandler: ping, PacketTimeout: max(within, c.Patience.Std()), AuthHandler: noAuth{},
 		OnPublishReceived:  []func(paho.PublishReceived) (bool, error){}, // the wire takes them all
 		Router:             nil,
 		OnServerDisconnect: func(*paho.Disconnect) {},
@@ -173,18 +195,14 @@ func connect(ctx context.Context, nc net.Conn, c Config, cp *paho.Connect, r rol
 	if err != nil {
 		w.cut(err)
 		if ca != nil && ca.ReasonCode >= 0x80 {
-			err := fault(byReason(connackFaults, ca.ReasonCode), refusal(ca))
-			if _, l := h.link.up.downward(); l == h.link {
-				err = l.up.presence.refused(cp.WillMessage != nil, ca.ReasonCode, err)
-			}
-			return nil, err
+			return nil, ca, fault(byReason(connackFaults, ca.ReasonCode), refusal(ca))
 		}
 		if w.end != nil && !errors.Is(w.end, net.ErrClosed) {
 			err = w.end
 		}
-		return nil, connectFault(err, c, time.Now())
+		return nil, nil, connectFault(err, c, time.Now())
 	}
-	return &client{Client: pc, wire: w, ctl: ctl, limits: ctl.limits, health: h}, nil
+	return &client{Client: pc, wire: w, ctl: ctl, limits: ctl.limits}, ca, nil
 }
 
 // refusal puts a CONNACK's reason into words.

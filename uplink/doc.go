@@ -240,6 +240,15 @@
 // acknowledged before it left is read first. (No broker at hand sends these:
 // tried against a scripted server.)
 //
+// # Probe
+//
+// Probe goes the way of a link to each endpoint, one step after the other, with
+// the same dialling and the same words, and says where it ends and what a person
+// can do. It connects as CLIENT-test, with a clean session, so that the links
+// stay; where a cloud knows one client id only it asks first. When an answer is
+// not MQTT 5 it looks again: for HTTP, TLS, MQTT without TLS, MQTT 3.1.1; those
+// looks show neither user nor password.
+//
 // # Caveats
 //
 // MQTT 5 only, over TCP, TLS and WebSocket, through HTTP proxies that know

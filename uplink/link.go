@@ -33,13 +33,16 @@ const (
 // role is the direction of a link.
 type role interface {
 	plane
+	beginner
 	connect(Config) *paho.Connect
-	begin(w *wire, l limits)                    // CONNACK came, nothing else was read yet
 	serve(ctx context.Context, c *client) error // until the connection or ctx ends; it closes the connection
 	oldest() (sent int64, count int)            // unanswered, on the connection's clock
 	mayReturn(Config) bool                      // whether moving for a better place loses nothing
 	online(bool)                                // whether the link has a connection
 }
+
+// beginner is told of a connection's CONNACK before anything else was read.
+type beginner interface{ begin(w *wire, l limits) }
 
 // link is one stable client identity. It moves between endpoints.
 type link struct {

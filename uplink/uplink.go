@@ -213,7 +213,18 @@ func check(cfg Config) error {
 }
 
 func (u *Uplink) read(cfg Config) (*settings, error) {
-	s := &settings{cfg: cfg, own: cfg.topics(u.gateway), way: cfg.way(), meter: newMeter(int64(cfg.RateLimit)), now: u.opt.now}
+	s, err := newSettings(cfg, u.gateway, u.opt.now)
+	if err != nil {
+		return nil, err
+	}
+	u.expand(s)
+	return s, nil
+}
+
+// newSettings reads the files of cfg and lists its endpoints, which DNS has not
+// been asked for.
+func newSettings(cfg Config, gateway string, now func() time.Time) (*settings, error) {
+	s := &settings{cfg: cfg, own: cfg.topics(gateway), way: cfg.way(), meter: newMeter(int64(cfg.RateLimit)), now: now}
 	var err error
 	if s.trust, err = cfg.trust(); err != nil {
 		return nil, err
@@ -227,7 +238,6 @@ func (u *Uplink) read(cfg Config) (*settings, error) {
 		e.lookup = e.lookup && (e.srv || s.way.straight(e.host)) // a proxy finds hosts by itself
 		s.listed = append(s.listed, e)
 	}
-	u.expand(s)
 	return s, nil
 }
 
