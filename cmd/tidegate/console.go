@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"reflect"
 	"time"
 
 	"tidegate/edge/console"
@@ -13,12 +15,31 @@ func (g *gateway) startConsole(c console.Config) {
 	if c.Bind == "" {
 		return
 	}
-	made, err := console.New(c, console.Options{Users: nobody{}, Log: g.log, Gateway: g.cfg.Gateway.id(), Version: version})
+	numbers := g.newMetrics()
+	made, err := console.New(c, console.Options{
+		Users: nobody{}, Log: g.log, Gateway: g.cfg.Gateway.id(), Version: version,
+		Metrics: http.HandlerFunc(numbers.Scrape), Open: open(numbers),
+	})
 	if err != nil {
 		g.log.Error("no console", "err", err)
 		return
 	}
 	g.console = start("console", made.Run, g.ended)
+}
+
+// replaceConsole may not be called with mu held: requests that are answered
+// while the old one stops take it.
+func (g *gateway) replaceConsole(c console.Config) error {
+	g.mu.Lock()
+	same := reflect.DeepEqual(c, g.cfg.Console)
+	g.cfg.Console = c
+	g.mu.Unlock()
+	if same {
+		return nil
+	}
+	err := g.stopConsole(time.Now().Add(stopTime))
+	g.startConsole(c)
+	return err
 }
 
 func (g *gateway) stopConsole(deadline time.Time) error {

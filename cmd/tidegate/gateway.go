@@ -220,15 +220,25 @@ func (g *gateway) reload() {
 		g.log.Error("reload: nothing changed, because the configuration has errors", "errors", len(problems))
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	setLevel(g.level, cfg.Gateway.LogLevel)
 	g.needsRestart(cfg)
+	errs := append(g.apply(cfg), g.replaceConsole(cfg.Console))
+	if err := errors.Join(errs...); err != nil {
+		g.log.Error("reload: not all could be applied", "err", err)
+		return
+	}
+	g.log.Info("reloaded", "file", g.file)
+}
+
+func (g *gateway) apply(cfg Config) []error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	errs := []error{g.broker.Reload(cfg.Edge)}
 	if g.sameUplinks(cfg) {
 		for i, u := range g.uplinks {
 			errs = append(errs, u.Reload(cfg.Uplink[i]))
 		}
+		g.cfg.Uplink = cfg.Uplink
 	}
 	if !reflect.DeepEqual(cfg.HW, g.cfg.HW) {
 		errs = append(errs, g.replaceSensors(cfg.HW))
@@ -238,17 +248,8 @@ func (g *gateway) reload() {
 		g.cfg.Update = cfg.Update
 		g.remote = start("update", g.newRemote().Run, g.ended)
 	}
-	if !reflect.DeepEqual(cfg.Console, g.cfg.Console) {
-		errs = append(errs, g.stopConsole(time.Now().Add(stopTime)))
-		g.startConsole(cfg.Console)
-		g.cfg.Console = cfg.Console
-	}
 	g.cfg.Edge = cfg.Edge
-	if err := errors.Join(errs...); err != nil {
-		g.log.Error("reload: not all could be applied", "err", err)
-		return
-	}
-	g.log.Info("reloaded", "file", g.file)
+	return errs
 }
 
 // needsRestart names what changed and cannot change while running.

@@ -30,6 +30,9 @@ type Config struct {
 	// names that nobody can own on the internet: "gateway.example.com".
 	Hosts []string `toml:"hosts"`
 
+	// Metrics says who may read /metrics: "open", "login" or "off".
+	Metrics string `toml:"metrics"`
+
 	// Session is how long a log-in lasts at most, Idle how long unused.
 	Session conf.Duration `toml:"session"`
 	Idle    conf.Duration `toml:"idle"`
@@ -38,7 +41,7 @@ type Config struct {
 // DefaultConfig is what an empty section means.
 func DefaultConfig() Config {
 	return Config{
-		Bind: ":8080", Allow: []string{private}, Hosts: []string{},
+		Bind: ":8080", Allow: []string{private}, Hosts: []string{}, Metrics: metricsOpen,
 		Session: conf.Duration(7 * 24 * time.Hour), Idle: conf.Duration(24 * time.Hour),
 	}
 }
@@ -47,6 +50,13 @@ func DefaultConfig() Config {
 const (
 	private    = "private"
 	everywhere = "all"
+)
+
+// Who may read the numbers: whoever may come, who has a role, nobody.
+const (
+	metricsOpen  = "open"
+	metricsLogin = "login"
+	metricsOff   = "off"
 )
 
 // Check returns everything wrong with c but for what is in its files.
@@ -74,6 +84,9 @@ func (c Config) Check() []conf.Problem {
 		if h == "" || strings.ContainsAny(h, "/:*@ ") {
 			bad("hosts", strconv.Quote(h), "names without scheme and port", `for example "gateway.example.com"`)
 		}
+	}
+	if c.Metrics != metricsOpen && c.Metrics != metricsLogin && c.Metrics != metricsOff {
+		bad("metrics", strconv.Quote(c.Metrics), `"open", "login" or "off"`, `"login" asks programs for the name and password of a user with a role in the console`)
 	}
 	for _, d := range []struct {
 		key string

@@ -54,7 +54,10 @@ type Options struct {
 	// logged in; RoleOf says as what.
 	API http.Handler
 
-	// Open answers whole paths without log-in, such as "/metrics".
+	// Metrics answers /metrics, to whom Config.Metrics says. May be nil.
+	Metrics http.Handler
+
+	// Open answers whole paths without log-in, such as "/healthz".
 	Open map[string]http.Handler
 
 	Users   Users

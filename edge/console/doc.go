@@ -6,7 +6,8 @@
 //	  /a/HASH/...       assets: compressed, for ever in the browser's cache
 //	  /api/session      who am I; login, logout, setup: package-own
 //	  /api/v1/...       Options.API, after log-in, with the role in the context
-//	  Options.Open      /metrics, /healthz, /readyz: without log-in
+//	  /metrics          Options.Metrics: open, or with a name and password in each request
+//	  Options.Open      /healthz, /readyz: without log-in
 //
 // # Promises
 //

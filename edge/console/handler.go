@@ -20,6 +20,9 @@ func (c *Console) handler() http.Handler {
 	mux.Handle("POST /api/logout", c.private(http.HandlerFunc(c.logout), Read))
 	mux.Handle("POST /api/qr", c.private(http.HandlerFunc(drawQR), Admin))
 	mux.Handle("/api/v1/", c.private(http.StripPrefix("/api", c.api()), Admin))
+	if c.opt.Metrics != nil && c.cfg.Metrics != metricsOff {
+		mux.HandleFunc("GET /metrics", c.metrics)
+	}
 	for path, h := range c.opt.Open {
 		mux.Handle(path, h)
 	}
