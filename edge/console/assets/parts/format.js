@@ -35,11 +35,12 @@ export function bytes(n) {
 // duration: seconds in the two largest units: 93784 -> 1 d 2 h
 export function duration(seconds) {
 	if (!has(seconds)) return none;
-	const s = Math.max(0, Number(seconds));
+	let s = Math.max(0, Number(seconds));
 	if (s < 0.001) return "0 s";
 	if (s < 1) return `${Math.max(1, Math.round(s * 1000))} ms`;
 	if (s < 10) return `${Math.round(s * 10) / 10} s`;
-	if (s < 60) return `${Math.round(s)} s`;
+	if (s < 59.5) return `${Math.round(s)} s`;
+	s = Math.max(60, s);
 	const steps = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 	const at = steps.findIndex(([, size]) => s >= size);
 	const [unit, size] = steps[at];

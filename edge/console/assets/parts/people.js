@@ -1,0 +1,60 @@
+import { h, put } from "./dom.js";
+import { confirm } from "./confirm.js";
+import { secret } from "./secret.js";
+import { plural } from "./format.js";
+
+const roles = { admin: "may log in here and change everything", read: "may log in here and look", "": "" };
+
+// people lists the users: those kept here can be given another password, or removed.
+export function people(app) {
+	const rows = h("ul", { class: "users" });
+	const body = h("div", {}, rows);
+	const element = h("section", { class: "card" }, h("details", { ontoggle: (e) => { if (e.target.open) load(); } },
+		h("summary", {}, "Users and what they may do"), body));
+
+	async function load() {
+		try {
+			const { users } = await app.api("GET", "/v1/users");
+			put(rows, users.map(one));
+			if (!users.length) put(rows, h("li", { class: "muted" }, "There are no users: who comes in, and what they may do, is for each listener to say."));
+		} catch (e) {
+			put(rows, h("li", { class: "problem" }, [e.message, e.hint].join(" ")));
+		}
+	}
+
+	function one(u) {
+		const buttons = app.role === "admin" && u.kept === "here" && h("span", { class: "row right" },
+			h("button", { type: "button", onclick: () => renew(u.name) }, "New password"),
+			u.name !== app.user && h("button", { type: "button", class: "danger", onclick: () => remove(u) }, "Remove"));
+		const may = (what, list) => h("span", {}, what, " ", list?.length ? list.map((f, i) => [i > 0 && ", ", h("code", { class: "long" }, f)]) : "nothing", ". ");
+		return h("li", {}, h("div", { class: "row" }, h("strong", { class: "long" }, u.name), roles[u.console] && h("span", { class: "state" }, roles[u.console]),
+			h("span", { class: "muted" }, u.connected ? plural(u.connected, "connection") : "not connected"), buttons),
+		h("p", { class: "muted" }, may("Publishes", u.publish), may("Subscribes to", u.subscribe), u.kept === "file" && "It stands in the users file of the configuration, and is changed there."));
+	}
+
+	async function renew(name) {
+		if (!(await confirm(`A new password for ${name}?`, { detail: "The old one ends, and so do this user's connections and log-ins.", yes: "Make a new password" }))) return;
+		try {
+			const { password } = await app.api("POST", `/v1/users/${encodeURIComponent(name)}/password`, {});
+			const dialog = h("dialog", { "aria-labelledby": "new-password" }, h("h2", { id: "new-password" }, `The new password of ${name}`), secret(app, password),
+				h("form", { method: "dialog", class: "row" }, h("button", { class: "main" }, "I have it")));
+			dialog.addEventListener("close", () => dialog.remove());
+			document.body.append(dialog);
+			dialog.showModal();
+		} catch (e) {
+			app.fail(e);
+		}
+	}
+
+	async function remove(u) {
+		if (!(await confirm(`Remove ${u.name}?`, { detail: "Its devices are disconnected and cannot come back.", yes: "Remove" }))) return;
+		try {
+			await app.api("DELETE", `/v1/users/${encodeURIComponent(u.name)}`);
+			app.say(`${u.name} was removed.`);
+			load();
+		} catch (e) {
+			app.fail(e);
+		}
+	}
+	return element;
+}
