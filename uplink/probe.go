@@ -115,7 +115,14 @@ func (p *probe) warn(kind Fault, words, do string) {
 // failed ends the step with an error: the advice is the table's.
 func (p *probe) failed(err error) {
 	p.step.Fault = faultOf(err)
-	p.end(StepFailed, err.Error(), remedies[p.step.Fault])
+	words := err.Error()
+	switch p.step.Fault {
+	case FaultRefused:
+		words = fmt.Sprintf("the machine is there, and nobody listens on that port (%s)", words)
+	case FaultUnreachable:
+		words = fmt.Sprintf("there is no way to that address from here (%s)", words)
+	}
+	p.end(StepFailed, words, remedies[p.step.Fault])
 }
 
 // soon is how near the end of a certificate is worth a word.

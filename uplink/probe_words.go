@@ -14,7 +14,7 @@ var remedies = map[Fault]string{
 	FaultRefused:        "look at host and port in endpoints (1883 for mqtt://, 8883 for mqtts://); does the broker run, and listen to the network and not only to its own machine?",
 	FaultUnreachable:    "look at the cable or the Wi-Fi, and at the router; tidegate doctor says what this machine has",
 	FaultTimedOut:       "look at the address in endpoints; a firewall may drop what goes to that port: guest and company networks often let only 443 out, for which a wss:// endpoint is made",
-	FaultNoName:         "look at the spelling of the name in endpoints, and whether this machine has a network and a name server: tidegate doctor",
+	FaultNoName:         "if the name is right: does this machine have a network and a name server? See tidegate doctor",
 	FaultHandshake:      "look at the port, and at what the cloud wants of TLS: version, alpn, a client certificate",
 	FaultClock:          "give the gateway the time: it needs a network with NTP (UDP port 123) or a clock module; then test again",
 	FaultProxy:          "look at proxy and proxy-password-file, or ask whoever runs the proxy to allow CONNECT to this host and port",
