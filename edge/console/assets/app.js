@@ -227,8 +227,7 @@ function frame() {
 		ask("You have logged out.");
 	});
 	const dark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-	const name = () => text(at("theme"), dark() ? "Light" : "Dark");
-	at("theme").setAttribute("aria-label", "Switch between light and dark");
+	const name = () => at("theme").setAttribute("aria-label", dark() ? "Make it light" : "Make it dark");
 	at("theme").addEventListener("click", () => {
 		const next = dark() ? "light" : "dark";
 		document.documentElement.dataset.theme = next;

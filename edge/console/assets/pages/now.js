@@ -26,7 +26,7 @@ export function mount(root, app) {
 	const stop = app.onStatus((s) => {
 		if (waiting.isConnected) show();
 		for (const part of [verdict, drawing, home, sensors, machine]) part.update(s);
-		updateClouds(s.uplinks.map((u) => ({ ...u, now: s.time })));
+		updateClouds(s.uplinks);
 		noCloud.hidden = s.uplinks.length > 0;
 	});
 	return () => { stop(); drawing.end(); };

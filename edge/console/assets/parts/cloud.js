@@ -1,6 +1,6 @@
 import { h, text } from "./dom.js";
 import { list } from "./list.js";
-import { bytes, duration, exact, milliseconds, number, plural, rate, since } from "./format.js";
+import { bytes, duration, exact, milliseconds, number, plural, rate } from "./format.js";
 import { sentence } from "./net.js";
 import { hostOf, level, nameOf, shortLink } from "./words.js";
 
@@ -18,14 +18,14 @@ export function cloudCard(first) {
 			h("table", { class: "table cards links" },
 				h("caption", { class: "visually-hidden" }, `Links of ${first.name}`),
 				h("thead", {}, h("tr", {}, ["Link", "Endpoint", "State"].map((n) => h("th", { scope: "col" }, n)), ["Round trip", "In flight"].map((n) => h("th", { scope: "col", class: "right" }, n)))), rows),
-			h("dl", { class: "facts wide" }, h("dt", {}, "Acknowledged by the cloud"), sent, h("dt", {}, "Dropped"), dropped, h("dt", {}, "Refused by the cloud"), dead)),
+			h("dl", { class: "facts wide" }, h("dt", {}, "Acknowledged"), sent, h("dt", {}, "Dropped"), dropped, h("dt", {}, "Refused for good"), dead)),
 		spool.element);
 	return {
 		element,
 		update(u) {
 			badge(state, u.state);
 			text(words, sentence(u.words));
-			updateLinks(u.links.map((l) => ({ ...l, now: u.now })));
+			updateLinks(u.links);
 			text(sent, `${rate(u.acked_per_s)} a second`);
 			const n = (u.dropped ?? []).reduce((sum, d) => sum + d.count, 0);
 			text(dropped, n ? plural(n, "message") : "none");
@@ -53,8 +53,8 @@ function linkRow(first) {
 			endpoint.title = l.endpoint ?? "";
 			badge(state, l.state);
 			state.title = `since ${exact(l.since)}`;
-			text(words, `${l.words ? `${l.words}, ` : ""}for ${since(l.since, l.now)}`);
-			text(trip, milliseconds(l.rtt));
+			text(words, `${sentence(l.words)} For ${duration(l.lasting)}.${l.hint ? ` ${sentence(l.hint)}` : ""}`.trim());
+			text(trip, l.rtt ? milliseconds(l.rtt) : "–");
 			text(flight, number(l.in_flight));
 		},
 	};
@@ -72,7 +72,7 @@ function spoolCard() {
 		update(u) {
 			const s = u.spool, n = s.ram_messages + s.disk_messages;
 			text(words, n ? plural(n, "message") : "Nothing");
-			text(more, sentence(s.words ?? ""));
+			text(more, sentence([s.words, s.fault].filter(Boolean).join(". ")));
 			const used = s.disk_limit ? Math.min(100, (100 * s.disk_bytes) / s.disk_limit) : 0;
 			gauge.setAttribute("aria-valuenow", used.toFixed(0));
 			gauge.setAttribute("aria-valuetext", `${bytes(s.disk_bytes)} of ${bytes(s.disk_limit)}`);

@@ -1,14 +1,14 @@
 import { h, text } from "./dom.js";
 import { list } from "./list.js";
 import { bytes, duration, number, plural, rate, since } from "./format.js";
-import { arrow, valuesOf } from "./words.js";
+import { arrow } from "./words.js";
 
 // homeCard shows who is connected, and what they send and get.
 export function homeCard() {
 	const devices = h("p", { class: "big" });
-	const got = h("dd", {}), gave = h("dd", {}), sessions = h("dd", {}), refused = h("dd", {}), doors = h("dd", {});
+	const got = h("dd", {}), gave = h("dd", {}), sessions = h("dd", {}), refused = h("dd", {}), failed = h("dd", {}), doors = h("dd", {});
 	const element = h("section", { class: "card" }, h("h2", {}, "Home"), devices,
-		h("dl", { class: "facts" }, h("dt", {}, "From devices"), got, h("dt", {}, "To devices"), gave, h("dt", {}, "Sessions kept"), sessions, h("dt", {}, "Turned away"), refused, h("dt", {}, "Listens on"), doors),
+		h("dl", { class: "facts" }, h("dt", {}, "From devices"), got, h("dt", {}, "To devices"), gave, h("dt", {}, "Sessions kept"), sessions, h("dt", {}, "Refused"), refused, h("dt", {}, "Failed log-ins"), failed, h("dt", {}, "Listens on"), doors),
 		h("p", { class: "more" }, h("a", { href: "#/devices" }, "See the devices")));
 	return {
 		element,
@@ -17,9 +17,9 @@ export function homeCard() {
 			text(got, `${rate(home.in_per_s)} a second`);
 			text(gave, `${rate(home.out_per_s)} a second`);
 			text(sessions, number(home.sessions));
-			const n = home.refused ?? home.refused_connections ?? 0;
-			text(refused, n ? plural(n, "connection") : "none");
-			text(doors, (home.listeners ?? []).map((l) => `${portOf(l.address)} ${l.protocol}`).join(", ") || "nothing");
+			text(refused, home.refused ? plural(home.refused, "message") : "none");
+			text(failed, home.logins_failed ? number(home.logins_failed) : "none");
+			text(doors, home.listeners.map((l) => `${portOf(l.address)} ${l.protocol}`).join(", ") || "nothing");
 		},
 	};
 }
@@ -34,21 +34,21 @@ export function sensorsCard() {
 	return {
 		element: h("section", { class: "card" }, h("h2", {}, "Sensors"), rows, none),
 		update(s) {
-			update((s.sensors ?? []).map((one) => ({ ...one, now: s.time })));
-			none.hidden = (s.sensors ?? []).length > 0;
+			update(s.sensors.map((one) => ({ ...one, now: s.time })));
+			none.hidden = s.sensors.length > 0;
 		},
 	};
 }
 
 function sensorRow(first) {
 	const values = h("span", { class: "values" }), note = h("span", { class: "muted" });
-	const update = list(values, (v) => v.field || "value", () => {
+	const update = list(values, (v) => v.field, () => {
 		const value = h("span", { class: "value number" }), trend = h("span", { class: "trend", role: "img" });
 		const element = h("span", { class: "quantity" }, value, " ", trend);
 		return {
 			element,
 			update(v) {
-				text(value, `${typeof v.value === "number" ? number(v.value) : v.value ?? "–"} ${v.unit ?? ""}`.trim());
+				text(value, v.text || `${number(v.value)} ${v.unit}`.trim());
 				element.title = v.field ?? "";
 				text(trend, arrow(v.trend));
 				if (v.trend) trend.setAttribute("aria-label", v.trend);
@@ -59,24 +59,24 @@ function sensorRow(first) {
 	return {
 		element: h("li", {}, h("span", { class: "name" }, first.name, note), values),
 		update(s) {
-			update(s.available === false ? [] : valuesOf(s));
-			text(note, s.available === false ? s.words || `no answer for ${since(s.time, s.now)}` : `${since(s.time, s.now)} ago`);
-			note.className = s.available === false ? "problem" : "muted";
+			update(s.available ? s.values : []);
+			text(note, !s.available ? s.words || "does not answer" : s.time ? `${since(s.time, s.now)} ago` : "");
+			note.className = s.available ? "muted" : "problem";
 		},
 	};
 }
 
 // machineCard shows how the gateway itself is.
 export function machineCard() {
-	const up = h("dd", {}), memory = h("dd", {}), day = h("dd", {}), version = h("dd", {}), clock = h("dd", {});
+	const up = h("dd", {}), memory = h("dd", {}), day = h("dd", {}), free = h("dd", {}), version = h("dd", {}), clock = h("dd", {});
 	return {
 		element: h("section", { class: "card" }, h("h2", {}, "Gateway"),
-			h("dl", { class: "facts" }, h("dt", {}, "Runs for"), up, h("dt", {}, "Memory in use"), memory, h("dt", {}, "Written to the card"), day, h("dt", {}, "Clock"), clock, h("dt", {}, "Version"), version)),
+			h("dl", { class: "facts" }, h("dt", {}, "Runs for"), up, h("dt", {}, "Memory in use"), memory, h("dt", {}, "Written today"), day, h("dt", {}, "Free on the card"), free, h("dt", {}, "Clock"), clock, h("dt", {}, "Version"), version)),
 		update(s) {
 			text(up, duration(s.uptime));
-			text(memory, bytes(s.memory?.rss));
-			const card = s.card ?? {};
-			text(day, card.last_day !== undefined ? `${bytes(card.last_day)} in a day` : bytes(card.written));
+			text(memory, bytes(s.memory.rss));
+			text(day, `${bytes(s.card.today.bytes)}${s.card.last_day.seconds ? `, ${bytes(s.card.last_day.bytes)} the day before` : ""}`);
+			text(free, s.card.size ? `${bytes(s.card.free)} of ${bytes(s.card.size)}` : "–");
 			text(clock, s.clock_unset ? "not set yet" : "set");
 			text(version, s.version);
 		},

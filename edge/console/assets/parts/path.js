@@ -2,7 +2,7 @@
 // Dots run along what flows, faster where more flows; nothing moves where nothing
 // does, nor for somebody who has asked for less motion.
 import { svg, put, text } from "./dom.js";
-import { hostOf, level, shortLink } from "./words.js";
+import { hostOf, level, nameOf, shortLink } from "./words.js";
 import { number, rate } from "./format.js";
 
 const house = "M-15 2 0-12 15 2M-10-2V13H10V-2M-3 13V4H3V13";
@@ -27,7 +27,7 @@ export function drawPath() {
 		flows.home(status.home);
 		flows.gateway(status);
 		status.uplinks.forEach((u, i) => {
-			const moved = (l) => { seen.set(l.id, l.acked); return before.has(l.id) && l.acked > before.get(l.id); };
+			const moved = (l) => { const n = l.down ? l.received : l.acked; seen.set(l.id, n); return before.has(l.id) && n > before.get(l.id); };
 			flows.uplinks[i](u, moved);
 		});
 		before = seen;
@@ -111,13 +111,12 @@ function drawUplink(element, u, { from, to, r, narrow }) {
 	const end = node(element, to[0] + 6 + r, to[1], r, cloud);
 	return (now, moved) => {
 		const worst = level(now.state);
-		end.set(worst, "Cloud", narrow ? now.state : now.words);
+		end.set(worst, "Cloud", nameOf(now.state));
 		text(amount, `${rate(now.acked_per_s)}/s`);
 		now.links.forEach((l, i) => {
 			const is = level(l.state);
 			const alive = is === "well" || l.state === "slow";
-			const going = moved(l);
-			lines[i].set(is, alive && (l.down ? going : going || now.acked_per_s > 0) ? Math.max(1, l.down ? 1 : now.acked_per_s) : 0);
+			lines[i].set(is, moved(l) && alive ? Math.max(1, l.down ? 1 : now.acked_per_s) : 0);
 			lines[i].cross.toggleAttribute("hidden", alive);
 			lines[i].cross.style.display = alive ? "none" : "";
 			if (lines[i].tag) text(lines[i].tag, alive ? `${shortLink(l.id)} ${clip(hostOf(l.endpoint))}` : "");

@@ -12,7 +12,7 @@ export function recipes(app, { name, password }, rules) {
 	function show() {
 		const [text, words] = texts[select.value](place, tls.checked && place.tls);
 		const area = h("pre", { tabindex: "0", "aria-label": `Lines for ${select.value}` }, text);
-		put(out, area, h("p", { class: "row" }, h("button", { type: "button", onclick: () => copyText(app, text) }, "Copy these lines")));
+		put(out, area, h("p", { class: "row" }, h("button", { type: "button", onclick: () => copyText(app, text, area) }, "Copy these lines")));
 		put(note, words);
 	}
 	show();

@@ -1,17 +1,15 @@
 // What the states of the API are called and how bad they are.
 
 const levels = {
-	flowing: "well", up: "well", connected: "well", well: "well", online: "well",
-	partly: "attention", slow: "attention", connecting: "attention", attention: "attention", paused: "attention", returning: "attention", idle: "well", starting: "attention",
-	storing: "trouble", stopped: "trouble", down: "trouble", trouble: "trouble",
+	flowing: "well", up: "well", well: "well",
+	partly: "attention", slow: "attention", starting: "attention", connecting: "attention", draining: "attention", attention: "attention",
+	storing: "trouble", stopped: "trouble", backoff: "trouble", down: "trouble", trouble: "trouble",
 };
 
 // level is "well", "attention", "trouble" or "" for a state.
 export const level = (state) => levels[state] ?? "";
 
-const names = {
-	flowing: "flowing", partly: "partly", storing: "storing", stopped: "stopped", up: "connected", down: "down", slow: "slow", connecting: "connecting", idle: "idle",
-};
+const names = { up: "connected", backoff: "down", draining: "moving" };
 
 export const nameOf = (state) => names[state] ?? String(state ?? "");
 
@@ -23,13 +21,6 @@ export function hostOf(endpoint) {
 // shortLink is what a link is called beside its gateway: house-17-u0 -> u0.
 export const shortLink = (id) => String(id ?? "").split("-").pop();
 
-// valuesOf returns the quantities of a sensor: [{field, value, unit, trend}].
-export function valuesOf(sensor) {
-	if (Array.isArray(sensor.values)) return sensor.values;
-	if (sensor.value !== undefined && sensor.value !== null) return [{ field: "", value: sensor.value, unit: sensor.unit, trend: sensor.trend }];
-	return [];
-}
-
-const arrows = { rising: "↗", falling: "↘", steady: "→", up: "↗", down: "↘" };
+const arrows = { rising: "↗", falling: "↘", steady: "→" };
 
 export const arrow = (trend) => arrows[trend] ?? "";
