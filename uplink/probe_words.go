@@ -25,7 +25,7 @@ var remedies = map[Fault]string{
 	FaultNoAnswer:       "the machine is there and the broker does not answer: look at it; or the port belongs to something else",
 	FaultWebSocket:      "look at the path of the endpoint: most brokers have /mqtt",
 	FaultCredentials:    "look at user and at the file that password-file names: one line, with nothing before or after the password",
-	FaultNotAuthorized:  "user and password are known, and the cloud's permissions do not allow this: look at them there; some clouds also tie a user to certain client ids",
+	FaultNotAuthorized:  "Mosquitto says so of a wrong user or password too: copy both again; if they are right, the cloud's permissions do not allow this: look at them there; some clouds also tie a user to certain client ids",
 	FaultBadClientID:    "look at client-id: some clouds allow only the names that they gave; with one name only, set single-client = true",
 	FaultBanned:         "the cloud has banned this client or its address: lift that there",
 	FaultVersion:        "use a broker that speaks MQTT 5 (Mosquitto since 1.6, EMQX, HiveMQ, RabbitMQ since 3.13, AWS IoT Core), or switch MQTT 5 on there",

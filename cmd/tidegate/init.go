@@ -218,5 +218,7 @@ func (h *firstHour) uplinkConfig(password string) uplink.Config {
 	c := uplink.DefaultConfig()
 	c.Endpoints, c.User, c.PasswordFile, c.CAFile, c.CertFile, c.KeyFile = h.endpoints(), h.user, password, h.ca, h.cert, h.key
 	c.Up = []uplink.Up{{Filter: h.up, Add: h.id + "/"}}
+	c.Canary = false // the gateway works where none may fly
+	c.Down = []uplink.Down{{Filter: h.id + "/commands/#", Strip: h.id + "/"}}
 	return c
 }

@@ -96,17 +96,17 @@ func TestInitTriesTheCloud(t *testing.T) {
 		code          int
 		want          string
 	}{
-		{"good", "", []string{"-cloud", "mqtt://127.0.0.1:" + open, "-password-file", password}, 0, "good: it takes this gateway"},
+		{"good", "", []string{"-cloud", "mqtt://127.0.0.1:" + open, "-password-file", password}, 0, "good: the cloud takes this gateway"},
 		{"password on standard input", "secret\n", []string{"-cloud", "mqtt://127.0.0.1:" + open, "-password-file", "-"}, 0, "good"},
-		{"wrong password", "sesame\n", []string{"-cloud", "mqtt://127.0.0.1:" + open}, 1, "Copy the name and the password again"},
+		{"wrong password", "sesame\n", []string{"-cloud", "mqtt://127.0.0.1:" + open}, 1, "copy both again"},
 		{"TLS", "", []string{"-cloud", "mqtts://127.0.0.1:" + secure, "-password-file", password, "-ca", cert}, 0, "good"},
-		{"TLS of an unknown authority", "", []string{"-cloud", "127.0.0.1:" + secure, "-password-file", password}, 1, "name it with -ca"},
-		{"TLS where none is", "", []string{"-cloud", "mqtts://127.0.0.1:" + open, "-password-file", password}, 1, "mqtt:// (usually 1883)"},
-		{"no TLS where some is", "", []string{"-cloud", "mqtt://127.0.0.1:" + secure, "-password-file", password}, 1, "needs mqtts://"},
-		{"nobody there", "", []string{"-cloud", "mqtt://127.0.0.1:" + nobody, "-password-file", password}, 1, "nothing listens on that port"},
-		{"no such name", "", []string{"-cloud", "cloud.invalid", "-password-file", password}, 1, "Is the name written right?"},
-		{"may not publish", "", []string{"-id", "cabin", "-cloud", "mqtt://127.0.0.1:" + open, "-password-file", password}, 1, "allow this user to publish"},
-		{"one of two", "", []string{"-cloud", "mqtt://127.0.0.1:" + open + ",mqtt://127.0.0.1:" + nobody, "-password-file", password}, 1, "nothing listens on that port"},
+		{"TLS of an unknown authority", "", []string{"-cloud", "127.0.0.1:" + secure, "-password-file", password}, 1, "for a cloud with an authority of its own"},
+		{"TLS where none is", "", []string{"-cloud", "mqtts://127.0.0.1:" + open, "-password-file", password}, 1, "begin the endpoint with mqtt://"},
+		{"no TLS where some is", "", []string{"-cloud", "mqtt://127.0.0.1:" + secure, "-password-file", password}, 1, "begin the endpoint with mqtts://"},
+		{"nobody there", "", []string{"-cloud", "mqtt://127.0.0.1:" + nobody, "-password-file", password}, 1, "nobody listens on that port"},
+		{"no such name", "", []string{"-cloud", "cloud.invalid", "-password-file", password}, 1, "there is no cloud.invalid"},
+		{"may not publish", "", []string{"-id", "cabin", "-cloud", "mqtt://127.0.0.1:" + open, "-password-file", password}, 1, "publish failed"},
+		{"one of two", "", []string{"-cloud", "mqtt://127.0.0.1:" + open + ",mqtt://127.0.0.1:" + nobody, "-password-file", password}, 1, "nobody listens on that port"},
 		{"all the same", "y\n", []string{"-cloud", "mqtt://127.0.0.1:" + nobody, "-password-file", password}, 0, "wrote"},
 		{"untested", "", []string{"-no-test", "-cloud", "mqtt://127.0.0.1:" + nobody, "-password-file", password}, 0, "wrote"},
 	} {
@@ -274,7 +274,7 @@ func TestInitAtATerminal(t *testing.T) {
 		{`Name to log in .*: $`, "house"},
 		{`Password .*: $`, "secret"},
 		{`Which topics .*: $`, ""},
-		{`good: .*\n(?s:.*)Name for your devices .*: $`, ""},
+		{`good: (?s:.*)Name for your devices .*: $`, ""},
 	} {
 		eventually(t, func() bool { return matches(screen, step.question) }, func() string { return fmt.Sprintf("no question %q in\n%s", step.question, screen) })
 		if strings.HasPrefix(step.question, "Password") { // the terminal is told to hide it before the question is read
