@@ -15,12 +15,19 @@ var units = []string{"tidegate.service"}
 
 // copied are files of the source that go in as they are.
 var copied = map[string]string{
-	"/usr/lib/sysusers.d/tidegate.conf":       "systemd/tidegate.sysusers",
-	"/usr/lib/tmpfiles.d/tidegate.conf":       "systemd/tidegate.tmpfiles",
-	"/usr/lib/udev/rules.d/60-tidegate.rules": "systemd/60-tidegate.rules",
-	"/usr/share/lintian/overrides/tidegate":   "build/deb/lintian-overrides",
-	"/usr/share/doc/tidegate/README.md":       "README.md",
-	"/usr/share/doc/tidegate/SENSORS.md":      "hw/SENSORS.md",
+	"/usr/lib/sysusers.d/tidegate.conf":        "systemd/tidegate.sysusers",
+	"/usr/lib/tmpfiles.d/tidegate.conf":        "systemd/tidegate.tmpfiles",
+	"/usr/lib/udev/rules.d/60-tidegate.rules":  "systemd/60-tidegate.rules",
+	"/usr/share/lintian/overrides/tidegate":    "build/deb/lintian-overrides",
+	"/usr/share/doc/tidegate/README.md":        "README.md",
+	"/usr/share/doc/tidegate/SENSORS.md":       "hw/SENSORS.md",
+	"/usr/share/doc/tidegate/GUIDE.md":         "docs/GUIDE.md",
+	"/usr/share/doc/tidegate/CONFIGURATION.md": "docs/CONFIGURATION.md",
+
+	// For Prometheus and Grafana, which run elsewhere.
+	"/usr/share/doc/tidegate/examples/alerts.yml":     "monitoring/alerts.yml",
+	"/usr/share/doc/tidegate/examples/grafana.json":   "monitoring/grafana.json",
+	"/usr/share/doc/tidegate/examples/prometheus.yml": "monitoring/prometheus.yml",
 }
 
 // contents is all that a package installs.

@@ -122,10 +122,15 @@ const installs = `
 -rw-r--r-- ./usr/lib/tmpfiles.d/tidegate.conf
 -rw-r--r-- ./usr/lib/udev/rules.d/60-tidegate.rules
 -rw-r--r-- ./usr/share/bash-completion/completions/tidegate
+-rw-r--r-- ./usr/share/doc/tidegate/CONFIGURATION.md
+-rw-r--r-- ./usr/share/doc/tidegate/GUIDE.md
 -rw-r--r-- ./usr/share/doc/tidegate/README.md
 -rw-r--r-- ./usr/share/doc/tidegate/SENSORS.md
 -rw-r--r-- ./usr/share/doc/tidegate/changelog.gz
 -rw-r--r-- ./usr/share/doc/tidegate/copyright
+-rw-r--r-- ./usr/share/doc/tidegate/examples/alerts.yml
+-rw-r--r-- ./usr/share/doc/tidegate/examples/grafana.json
+-rw-r--r-- ./usr/share/doc/tidegate/examples/prometheus.yml
 -rw-r--r-- ./usr/share/fish/vendor_completions.d/tidegate.fish
 -rw-r--r-- ./usr/share/lintian/overrides/tidegate
 -rw-r--r-- ./usr/share/man/man1/tidegate.1.gz
