@@ -17,7 +17,7 @@ func (g *gateway) startConsole(c console.Config) {
 	}
 	numbers := g.newMetrics()
 	made, err := console.New(c, console.Options{
-		Users: nobody{}, Log: g.log, Gateway: g.cfg.Gateway.id(), Version: version,
+		API: g.behindLogin(), Users: nobody{}, Log: g.log, Gateway: g.cfg.Gateway.id(), Version: version,
 		Metrics: http.HandlerFunc(numbers.Scrape), Open: open(numbers),
 	})
 	if err != nil {

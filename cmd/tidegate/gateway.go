@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tidegate/cmd/tidegate/internal/card"
+	"tidegate/cmd/tidegate/internal/control"
 	"tidegate/cmd/tidegate/internal/update"
 	"tidegate/edge"
 	"tidegate/hw"
@@ -34,12 +35,16 @@ type gateway struct {
 	started time.Time
 
 	uplinks []*uplink.Uplink
+	api     *control.API
+	lines   *control.Log // the last of the log
 
 	edge     *part
 	account  *part // of the card
 	up       []*part
 	status   *part // nil without a status socket
 	console  *part // nil without a console
+	control  *part // what the API samples
+	socket   *part // of the API; nil when it cannot be had
 	watchdog *part
 	ended    chan *part // a part that ended by itself
 
@@ -60,8 +65,11 @@ func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar)
 	if err := enterFormats(dir.Path, update.OnImage(version), log); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
+	lines := control.NewLog()
+	log = slog.New(lines.Tee(log.Handler()))
 	g := &gateway{
-		file: file, cfg: cfg, log: log, level: level, dir: dir, started: time.Now(),
+		lines: lines,
+		file:  file, cfg: cfg, log: log, level: level, dir: dir, started: time.Now(),
 		budget: wear.NewBudget(int64(cfg.Gateway.WearPerDay), int64(cfg.Gateway.WearBurst)),
 	}
 	if err := g.build(); err != nil {
@@ -70,7 +78,8 @@ func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar)
 	g.card = card.New(cfg.Card, card.Options{
 		Root: "/", Dir: dir.Path, Ours: g.written, Publish: g.publishRetained, Log: log.With("component", "card"),
 	})
-	g.ended = make(chan *part, len(g.uplinks)+7)
+	g.api = g.newControl()
+	g.ended = make(chan *part, len(g.uplinks)+9)
 	return g, nil
 }
 
@@ -120,6 +129,7 @@ func (g *gateway) start() error {
 	g.remote = start("update", g.newRemote().Run, g.ended)
 	g.account = start("card", g.card.Run, g.ended)
 	g.startStatus()
+	g.startControl()
 	g.startConsole(g.cfg.Console)
 	g.watchdog = start("watchdog", func(ctx context.Context) error {
 		watchdog(ctx, g.log, g.alive)
@@ -156,7 +166,7 @@ func (g *gateway) stop() error {
 	deadline := time.Now().Add(limit)
 	g.holdCommands()
 	g.closing.Store(true)
-	errs := []error{g.watchdog.stop(deadline), g.stopConsole(deadline), g.remote.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline)}
+	errs := append(g.stopControl(deadline), g.watchdog.stop(deadline), g.stopConsole(deadline), g.remote.stop(deadline), g.hw.stop(deadline), g.edge.stop(deadline))
 	for _, p := range g.up {
 		p.cancel()
 	}

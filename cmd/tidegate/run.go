@@ -36,7 +36,7 @@ func runCommand(env environment, args []string) int {
 	if err != nil {
 		return failed(env, exitBad, err)
 	}
-	log.Info("ready", "version", version, "gateway", cfg.Gateway.id(), "epoch", g.dir.Epoch,
+	g.log.Info("ready", "version", version, "gateway", cfg.Gateway.id(), "epoch", g.dir.Epoch,
 		"addresses", fmt.Sprint(g.broker.Addrs()), "after", time.Since(begin))
 	notify(log, daemon.SdNotifyReady)
 	code := g.serve(signals)

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tidegate/cmd/tidegate/internal/control"
+	"tidegate/edge"
+	"tidegate/edge/console"
+)
+
+// newControl builds the API for the command line and the page.
+func (g *gateway) newControl() *control.API {
+	return control.New(control.Options{
+		Gateway: g.cfg.Gateway.id(), Version: version, Log: g.lines, Errors: g.log.With("component", "control"),
+		Read: g.readings, Raw: g.stats,
+	})
+}
+
+// startControl serves the API on its socket. The gateway does without it when it
+// cannot be had.
+func (g *gateway) startControl() {
+	g.control = start("control", g.api.Run, g.ended)
+	l, err := control.ListenSocket(controlPath(g.dir.Path))
+	if err != nil {
+		g.log.Warn("no control socket", "err", err)
+		return
+	}
+	g.socket = start("control socket", func(ctx context.Context) error { return g.api.Serve(ctx, l) }, g.ended)
+}
+
+func (g *gateway) stopControl(deadline time.Time) []error {
+	errs := []error{g.control.stop(deadline)}
+	if g.socket != nil {
+		errs = append(errs, g.socket.stop(deadline))
+	}
+	return errs
+}
+
+// controlPath is beside the status socket.
+func controlPath(dataDir string) string {
+	return filepath.Join(filepath.Dir(statusPath(dataDir)), control.SocketName)
+}
+
+// api is the API for who has logged in to the console.
+func (g *gateway) behindLogin() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		role := control.Role(console.RoleOf(r.Context()))
+		g.api.ServeHTTP(w, r.WithContext(control.WithRole(r.Context(), role)))
+	})
+}
+
+// readings are the numbers of this moment, as the API wants them.
+func (g *gateway) readings() control.Readings {
+	n := g.numbers()
+	r := control.Readings{
+		At: time.Now(), Uptime: n.Uptime, ClockSet: clockSet(), RSS: residentBytes(), Goroutines: runtime.NumGoroutine(),
+		Listeners: g.listeners(), Edge: n.Edge, HW: n.HW, Card: n.Card, WearLeft: n.Wear.Left,
+	}
+	for _, u := range n.Uplinks {
+		r.Uplinks = append(r.Uplinks, control.UplinkReadings{Stats: u.Stats, MaxDisk: u.MaxDisk})
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(g.dir.Path, &fs) == nil {
+		r.DiskFree, r.DiskSize = int64(fs.Bavail)*int64(fs.Bsize), int64(fs.Blocks)*int64(fs.Bsize)
+	}
+	return r
+}
+
+// listeners are where devices connect, with what is spoken there.
+func (g *gateway) listeners() []control.Listener {
+	g.mu.Lock()
+	cfg := g.cfg.Edge.Listeners
+	g.mu.Unlock()
+	out := []control.Listener{}
+	for i, a := range g.broker.Addrs() {
+		l := control.Listener{Address: a.String(), Protocol: a.Network()}
+		if i < len(cfg) {
+			l.Protocol = protocolOf(cfg[i], a.Network())
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func protocolOf(c edge.ListenerConfig, network string) string {
+	switch {
+	case c.Protocol == "websocket" && c.Cert != "":
+		return "websocket over tls"
+	case c.Protocol == "websocket":
+		return "websocket"
+	case c.Cert != "":
+		return "tls"
+	}
+	return network
+}
+
+// clockSet says whether something disciplines the kernel's clock.
+func clockSet() bool {
+	var t unix.Timex
+	state, err := unix.Adjtimex(&t)
+	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+}

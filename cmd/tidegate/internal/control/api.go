@@ -1,0 +1,147 @@
+package control
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are what the API stands on. What is nil is answered with 404 and a
+// word that this gateway has none.
+type Options struct {
+	Gateway string
+	Version string
+	Log     *Log         // the last lines
+	Errors  *slog.Logger // of the API itself
+
+	// Read takes the numbers of all parts, in a millisecond or so. It is called
+	// every ten seconds, and once a second while somebody looks.
+	Read func() Readings
+
+	// Raw is the body of /v1/stats.
+	Raw func() any
+}
+
+// API answers for the gateway. Make one with New, call Run once; ServeHTTP may be
+// called by many at any time.
+type API struct {
+	opt  Options
+	mux  *http.ServeMux
+	live *live
+	ends context.Context // done when the API ends; streams end with it
+	end  context.CancelFunc
+
+	streams atomic.Int64 // that are open
+
+	mu   sync.Mutex // guards what follows
+	past past
+	last *Status
+	at   time.Time // of last
+}
+
+// New builds the API. Nothing runs before Run.
+func New(opt Options) *API {
+	if opt.Log == nil {
+		opt.Log = NewLog()
+	}
+	if opt.Errors == nil {
+		opt.Errors = slog.New(slog.DiscardHandler)
+	}
+	a := &API{opt: opt}
+	a.ends, a.end = context.WithCancel(context.Background())
+	a.live = newLive(a.frame)
+	a.mux = a.routes()
+	return a
+}
+
+// sampleEvery is the time between two samples while nobody looks.
+const sampleEvery = 10 * time.Second
+
+// Run takes the samples that rates and histories are made of, until ctx ends;
+// then all streams end.
+func (a *API) Run(ctx context.Context) error {
+	defer a.end()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { a.live.run(ctx) })
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		a.Status()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// fresh is how long a status is true enough for the next who asks.
+const fresh = 250 * time.Millisecond
+
+// Status is how the gateway is. It and all it points to are shared: nobody
+// changes it.
+func (a *API) Status() *Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last != nil && time.Since(a.at) < fresh {
+		return a.last
+	}
+	r := a.opt.Read()
+	s := statusOf(&r, &a.past)
+	s.Gateway, s.Version = a.opt.Gateway, a.opt.Version
+	judge(&s, &r, &a.past)
+	a.past.add(countsOf(&r))
+	a.last, a.at = &s, time.Now()
+	return a.last
+}
+
+func (a *API) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	get := func(path string, h func(w http.ResponseWriter, r *http.Request) error) {
+		a.handle(mux, "GET "+path, Read, h)
+	}
+	get("/v1/status", a.status)
+	get("/v1/stats", a.stats)
+	get("/v1/live", a.listen)
+	get("/v1/log", a.log)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		Refuse(w, http.StatusNotFound, "there is nothing at "+r.URL.Path, "the paths begin with /v1/")
+	})
+	return mux
+}
+
+// handle puts a handler at a pattern, for those who have a role at least.
+func (a *API) handle(mux *http.ServeMux, pattern string, least Role, h func(http.ResponseWriter, *http.Request) error) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		switch role := RoleOf(r.Context()); {
+		case role == NoRole:
+			Refuse(w, http.StatusUnauthorized, "you are not logged in", "log in")
+			return
+		case least == Admin && role != Admin:
+			Refuse(w, http.StatusForbidden, "you may look at everything and change nothing", "log in as a user with the role admin")
+			return
+		}
+		if err := h(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+// ServeHTTP answers a request whose context has a role.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	a.mux.ServeHTTP(w, r)
+}
+
+func (a *API) status(w http.ResponseWriter, _ *http.Request) error { return answer(w, a.Status()) }
+
+func (a *API) stats(w http.ResponseWriter, _ *http.Request) error {
+	if a.opt.Raw == nil {
+		return missing("raw numbers")
+	}
+	return answer(w, a.opt.Raw())
+}

@@ -1,0 +1,35 @@
+// Package control is how the gateway is asked how it is and told what to do: one
+// API for the command line, over a unix socket, and for the page, behind its
+// log-in.
+//
+//	tidegate status --unix socket--> Serve --+
+//	                                         +--> ServeHTTP --> Read (Stats of all parts) --> words
+//	browser --HTTP--> console, with a role --+
+//
+// What is wrong is said in sentences, for people who have never seen MQTT: the
+// verdict, a headline, and findings with what to do. They are made from the
+// numbers of the parts, in one place, so that the page and the command line say
+// the same.
+//
+// # Roles
+//
+// Who comes through the socket is an administrator: it is open to root and to the
+// group of the process. Who comes by the page has what the log-in gave. Everything
+// but GET needs the administrator.
+//
+// # Cost
+//
+// No message costs anything. Every ten seconds the numbers are read; once a second
+// while somebody listens to /v1/live, whatever the number of listeners.
+//
+// # Limits
+//
+//	listeners of streams       128, of all kinds together
+//	connections to the socket  64
+//	a listener who takes nothing is given 10 s, then cut; a slow one misses
+//	frames and gets the newest
+//	log                        1000 lines, 512 KiB in all, 2000 bytes of a text
+//	requests                   1 MiB
+//
+// Streams end when the gateway stops.
+package control
