@@ -64,6 +64,8 @@ key = "/etc/tidegate/update.pem"
 // quarters of an hour for software that never gets healthy.
 const sooner = "[Service]\nExecStart=\nExecStart=/usr/bin/tidegate update confirm -wait -healthy 10s -deadline 4m\nStandardError=journal+console\n"
 
+const soonerFile = "/etc/systemd/system/tidegate-confirm.service.d/sooner.conf"
+
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{dir: t.TempDir(), pair: pair(t, "ours"), key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32)), cloud: newCloud(t)}
@@ -78,7 +80,7 @@ func newHouse(t *testing.T) *house {
 	makeCard(t, card, h.pair.Cert)
 	h.root = filepath.Join(t.TempDir(), "root")
 	must(t, Slot(card, h.root))
-	change(t, h.root, map[string]string{"/etc/systemd/system/tidegate-confirm.service.d/sooner.conf": sooner})
+	change(t, h.root, map[string]string{soonerFile: sooner})
 	place(t, h.root, card, 1)
 	files := t.TempDir()
 	der, err := x509.MarshalPKIXPublicKey(h.key.Public())

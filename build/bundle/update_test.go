@@ -69,7 +69,7 @@ func TestUpdates(t *testing.T) {
 	h.becomes("failed", "", "no whole bundle")
 
 	mark := h.mark()
-	h.bundle("v9.0.5", h.pair, map[string]string{})
+	h.bundle("v9.0.5", h.pair, map[string]string{soonerFile: "# as it is shipped: three minutes\n"})
 	h.order("v9.0.5", "v9.0.5.raucb")
 	h.becomes("confirmed", "v9.0.5", "")
 	if tries := h.count(mark, "tidegate: slot B"); tries != 1 {

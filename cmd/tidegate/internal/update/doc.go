@@ -54,6 +54,8 @@
 // The configuration is the user's and stays as it is. A key that only newer
 // software knows is an error to the old one, whose gateway then does not start
 // after a rollback; take such keys out first.
+// While the boot partition cannot be mounted nothing is decided: a trial goes on,
+// and each start spends a try.
 // An uplink that is away for longer than deadline times tries after an update
 // brings the old version back, although nothing is wrong with the new one.
 package update
