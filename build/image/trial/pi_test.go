@@ -179,7 +179,7 @@ func (p *pi) again(do func()) {
 	p.t.Helper()
 	p.mark = p.machine.Mark()
 	do()
-	p.says("U-Boot")
+	p.says("tidegate: slot") // U-Boot's first words do not get to a Pi's serial port
 	p.plug()
 	p.ready()
 }
