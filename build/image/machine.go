@@ -109,8 +109,6 @@ type Machine struct {
 	*kernel.Machine
 	QMP   *kernel.QMP
 	ports map[int]string
-
-	plugged bool
 }
 
 // Start switches a machine on. Whoever calls it must Kill it. A reset of the
@@ -135,19 +133,21 @@ func Start(ctx context.Context, h Hardware) (*Machine, error) {
 	return m, nil
 }
 
+// adapter is QEMU's name of what Plug plugs in.
+const adapter = "adapter"
+
 // Plug puts a network adapter into the USB port of a raspi3b, which has no other
-// network in QEMU; one that is there is taken out first. It is for when the kernel
-// is up: QEMU's USB controller tells of what is plugged in once, and U-Boot, which
-// looks for disks there, takes that word away from the kernel.
+// network in QEMU. It is for when the kernel is up: QEMU's USB controller tells of
+// what is plugged in once, and U-Boot, which looks for disks there, takes that word
+// away from the kernel.
 func (m *Machine) Plug(ctx context.Context) error {
-	const id = "adapter"
-	if m.plugged {
-		if _, err := m.QMP.Do(ctx, "device_del", map[string]string{"id": id}); err != nil {
-			return err
-		}
-	}
-	_, err := m.QMP.Do(ctx, "device_add", map[string]string{"driver": "usb-net", "netdev": "net", "id": id})
-	m.plugged = err == nil
+	_, err := m.QMP.Do(ctx, "device_add", map[string]string{"driver": "usb-net", "netdev": "net", "id": adapter})
+	return err
+}
+
+// Unplug takes it out, for U-Boot not to find it at a restart.
+func (m *Machine) Unplug(ctx context.Context) error {
+	_, err := m.QMP.Do(ctx, "device_del", map[string]string{"id": adapter})
 	return err
 }
 

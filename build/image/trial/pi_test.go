@@ -179,6 +179,9 @@ func (p *pi) again(do func()) {
 	p.t.Helper()
 	p.mark = p.machine.Mark()
 	do()
+	if p.board == raspi {
+		must(p.t, p.machine.Unplug(within(p.t)))
+	}
 	p.says("tidegate: slot") // U-Boot's first words do not get to a Pi's serial port
 	p.plug()
 	p.ready()
