@@ -41,7 +41,7 @@ func (c *Console) serve(ctx context.Context, ln net.Listener) {
 	var wg sync.WaitGroup
 	begin := func(h http.Handler, serve func(*http.Server) error) {
 		s := &http.Server{
-			Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader, TLSConfig: c.tls,
+			Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader, TLSConfig: c.tls.Clone(), // a server changes it
 			HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 32, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 128 << 10},
 			BaseContext: func(net.Listener) context.Context { return ctx },
 			ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -85,6 +86,15 @@ func TestHTTPS(t *testing.T) {
 	}
 	if r := b.do("GET", "/api/v1/status", "", "Origin: "+h.url); r.code != 200 {
 		t.Errorf("got %d", r.code)
+	}
+	res, err := b.client.Get(h.url + "/api/v1/live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	if res.ProtoMajor != 2 || !lines.Scan() || lines.Text() != "event: status" {
+		t.Errorf("stream: HTTP/%d, %q", res.ProtoMajor, lines.Text())
 	}
 }
 
