@@ -38,6 +38,7 @@ usage:
   tidegate provision          on the SD-card image: take what is on the boot partition into use
   tidegate backup FILE        configuration and identity as one file
   tidegate restore FILE       make this machine the gateway that a backup is of
+  tidegate status             how the gateway is: home, cloud, what waits, sensors
   tidegate doctor             what is wrong with this machine, and what to do
   tidegate uplink test [NAME] walk to each address of the cloud and say where the way ends
   tidegate spool stat         what waits for the cloud, by link and class
@@ -87,6 +88,7 @@ var commands = []command{
 	{"update boot", bootBackend},
 	{"update serve", serveUpdate},
 	{"update", installUpdate},
+	{"status", showStatus},
 	{"doctor", examine},
 	{"uplink test", testUplink},
 	{"spool check", checkSpool},
