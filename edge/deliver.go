@@ -36,6 +36,9 @@ func (b *Broker) deliver(bt *batch, m *Message, rt *route, from *session, w *wai
 	for _, w := range rt.watched {
 		w.offer(m)
 	}
+	for _, w := range rt.heard {
+		w.offer(m)
+	}
 	return len(rt.targets) + len(rt.shared) + len(rt.watched)
 }
 

@@ -16,6 +16,7 @@ type route struct {
 	targets []target
 	shared  []sharers
 	watched []*watcher
+	heard   []*watcher // by those who do not count
 }
 
 // target is one session and how it gets the messages of a topic.
@@ -121,7 +122,7 @@ func (t *trie) route(name string) *route {
 		}
 	})
 	rt.targets = targetsOf(found)
-	rt.watched = t.watching(name)
+	rt.watched, rt.heard = t.watching(name)
 	return rt
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"tidegate/internal/topic"
 )
@@ -12,7 +13,8 @@ import (
 // the sessions: it never makes a publisher wait.
 type watcher struct {
 	filters []string
-	stats   *counters
+	dropped *atomic.Int64 // counts what had no room
+	quiet   bool          // to those who publish it is nobody
 
 	mu    sync.Mutex // guards queue
 	queue []*Message
@@ -30,7 +32,7 @@ const watchQueue = 256
 // for it, and the oldest are dropped and counted when they are too many. To
 // whoever published a message, a watcher is a subscriber that has it at once.
 func (b *Broker) Watch(ctx context.Context, filters []string, f func(*Message)) {
-	w := &watcher{filters: filters, stats: &b.stats, wake: make(chan struct{}, 1)}
+	w := &watcher{filters: filters, dropped: &b.stats.droppedWatched, wake: make(chan struct{}, 1)}
 	b.trie.watch(w)
 	defer b.trie.unwatch(w)
 	for _, filter := range filters {
@@ -38,6 +40,32 @@ func (b *Broker) Watch(ctx context.Context, filters []string, f func(*Message)) 
 			w.offerRetained(n)
 		}
 	}
+	w.run(ctx, f)
+}
+
+// Overhear is Watch for somebody who only looks: without the retained messages,
+// and nobody is there for it. A command that only it would hear is not Wanted, and
+// what it has no time for is no loss that Stats count: f is told how many messages
+// were left out since it was called last.
+func (b *Broker) Overhear(ctx context.Context, filters []string, f func(m *Message, missed int64)) {
+	var missed atomic.Int64
+	w := &watcher{filters: filters, dropped: &missed, quiet: true, wake: make(chan struct{}, 1)}
+	b.trie.watch(w)
+	defer b.trie.unwatch(w)
+	w.run(ctx, func(m *Message) { f(m, missed.Swap(0)) })
+}
+
+// Retained calls f with the retained messages that the valid filter matches, in
+// no order, until f returns false.
+func (b *Broker) Retained(filter string, f func(*Message) bool) {
+	for _, n := range b.trie.retainedFor(filter) {
+		if m := n.retained.Load(); m != nil && (m.Expiry == 0 || left(m) > 0) && !f(m) {
+			return
+		}
+	}
+}
+
+func (w *watcher) run(ctx context.Context, f func(*Message)) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,7 +97,7 @@ func (w *watcher) offerRetained(n *node) {
 
 func (w *watcher) offerLocked(m *Message) {
 	if len(w.queue) == watchQueue {
-		w.stats.droppedWatched.Add(1)
+		w.dropped.Add(1)
 		w.queue = slices.Delete(w.queue, 0, 1)
 	}
 	w.queue = append(w.queue, m)
@@ -106,15 +134,19 @@ func (t *trie) unwatch(w *watcher) {
 	t.gen.Add(1)
 }
 
-// watching returns those who want the messages of a topic. mu is held for
-// reading.
-func (t *trie) watching(name string) (list []*watcher) {
+// watching returns those who want the messages of a topic, and those who only
+// overhear them. mu is held for reading.
+func (t *trie) watching(name string) (list, hear []*watcher) {
 	for _, w := range t.watchers {
-		if slices.ContainsFunc(w.filters, func(f string) bool { return topic.Match(f, name) }) {
+		switch {
+		case !slices.ContainsFunc(w.filters, func(f string) bool { return topic.Match(f, name) }):
+		case w.quiet:
+			hear = append(hear, w)
+		default:
 			list = append(list, w)
 		}
 	}
-	return list
+	return list, hear
 }
 
 // MayPublish says whether a client is connected and may publish on a topic. A

@@ -125,6 +125,46 @@ func TestBusyWatcherHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// Who overhears is nobody to those who publish.
+func TestOverhearingIsNotListening(t *testing.T) {
+	b := startBroker(t, Options{})
+	p := connect(t, b, "p")
+	p.publish("cmd/old", "0", 1, asRetained())
+	ctx, stop := context.WithCancel(context.Background())
+	var mu sync.Mutex
+	var got []string
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.Overhear(ctx, []string{"cmd/#"}, func(m *Message, _ int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, m.Topic+" "+string(m.Payload))
+		})
+	}()
+	until(t, "it overhears", func() bool {
+		b.trie.mu.RLock()
+		defer b.trie.mu.RUnlock()
+		return len(b.trie.watchers) == 1
+	})
+	if reason := p.publish("cmd/a", "1", 1); reason != packets.CodeNoMatchingSubscribers.Code || b.Wanted("cmd/a") {
+		t.Errorf("got reason %#x, wanted %v: nobody but it is there", reason, b.Wanted("cmd/a"))
+	}
+	p.publish("other", "2", 1)
+	p.publish("cmd/b", "3", 0)
+	until(t, "two messages", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) == 2 })
+	if want := []string{"cmd/a 1", "cmd/b 3"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	stop()
+	<-ended
+	n := 0
+	b.Retained("#", func(m *Message) bool { n++; return m.Topic == "cmd/old" })
+	if n != 1 {
+		t.Errorf("got %d retained messages, want 1", n)
+	}
+}
+
 func TestWatcherEndsWhileItIsBusy(t *testing.T) {
 	b := startBroker(t, Options{})
 	hold := make(chan struct{})

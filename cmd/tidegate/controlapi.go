@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -16,10 +17,48 @@ import (
 
 // newControl builds the API for the command line and the page.
 func (g *gateway) newControl() *control.API {
+	spools := map[string]string{}
+	for _, c := range g.cfg.Uplink {
+		spools[c.Name] = filepath.Join(g.dir.Path, uplinkFolder+c.Name)
+	}
 	return control.New(control.Options{
 		Gateway: g.cfg.Gateway.id(), Version: version, Log: g.lines, Errors: g.log.With("component", "control"),
 		Read: g.readings, Raw: g.stats,
+		Overhear: g.broker.Overhear, Retained: g.broker.Retained, Publish: g.publishForPeople,
+		Spools: spools, Config: g.configText, Check: checkText,
 	})
+}
+
+// publishForPeople takes a message like that of a device.
+func (g *gateway) publishForPeople(m *edge.Message) {
+	g.broker.Submit(m, edge.Ticket{})
+	g.broker.Flush()
+}
+
+// configText is the file that is in force.
+func (g *gateway) configText() (file, text string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.file, g.text
+}
+
+// textOf reads a file that was just read; "" when it has gone meanwhile.
+func textOf(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// checkText finds what is wrong with a configuration that somebody pasted.
+func checkText(text []byte) []control.Problem {
+	_, problems := parse(text, Config.checkAll)
+	out := []control.Problem{}
+	for _, p := range problems {
+		out = append(out, control.Problem{Line: p.line, Key: p.Key, Value: p.Value, Rule: p.Rule, Hint: p.Hint, Words: p.String()})
+	}
+	return out
 }
 
 // startControl serves the API on its socket. The gateway does without it when it

@@ -50,6 +50,7 @@ type gateway struct {
 
 	mu      sync.Mutex // guards what a reload changes
 	cfg     Config
+	text    string // of the file that cfg is from
 	sensors *hw.Hardware
 	hw      *part
 	remote  *part // updates that are ordered from outside
@@ -68,8 +69,8 @@ func newGateway(cfg Config, file string, log *slog.Logger, level *slog.LevelVar)
 	lines := control.NewLog()
 	log = slog.New(lines.Tee(log.Handler()))
 	g := &gateway{
-		lines: lines,
-		file:  file, cfg: cfg, log: log, level: level, dir: dir, started: time.Now(),
+		lines: lines, text: textOf(file),
+		file: file, cfg: cfg, log: log, level: level, dir: dir, started: time.Now(),
 		budget: wear.NewBudget(int64(cfg.Gateway.WearPerDay), int64(cfg.Gateway.WearBurst)),
 	}
 	if err := g.build(); err != nil {
@@ -258,7 +259,7 @@ func (g *gateway) apply(cfg Config) []error {
 		g.cfg.Update = cfg.Update
 		g.remote = start("update", g.newRemote().Run, g.ended)
 	}
-	g.cfg.Edge = cfg.Edge
+	g.cfg.Edge, g.text = cfg.Edge, textOf(g.file)
 	return errs
 }
 

@@ -224,3 +224,15 @@ func handOver(dir string, f *os.File) error {
 	}
 	return f.Chown(uid, gid)
 }
+
+// LettersMark returns a text that changes when the dead letters in dir do: for
+// those who do not want to read them all to learn that nothing has changed.
+func LettersMark(dir string) string {
+	mark := ""
+	for _, name := range []string{deadOld, deadName} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			mark += fmt.Sprintf("%d %d;", info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return mark
+}

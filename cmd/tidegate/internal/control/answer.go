@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 )
 
 // Role is what somebody may do.
@@ -85,4 +87,49 @@ func answer(w http.ResponseWriter, body any) error {
 		return errGone
 	}
 	return nil
+}
+
+const mostBody = 1 << 20 // bytes of a request
+
+// body reads JSON into v. An unknown member is an error.
+func body(w http.ResponseWriter, r *http.Request, v any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); errors.Is(err, io.EOF) {
+		return bad("the request has no body", "send JSON")
+	} else if err != nil {
+		return bad("the request cannot be read: "+err.Error(), "send JSON as the API's description has it")
+	}
+	return nil
+}
+
+// page is the part of a list that is asked for.
+type page struct{ offset, limit int }
+
+const (
+	usualLimit = 100
+	mostLimit  = 1000
+)
+
+func pageOf(r *http.Request) (page, error) {
+	p := page{limit: usualLimit}
+	for name, to := range map[string]*int{"offset": &p.offset, "limit": &p.limit} {
+		text := r.URL.Query().Get(name)
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return page{}, bad(name+" is no number from 0 up", "")
+		}
+		*to = n
+	}
+	p.limit = min(p.limit, mostLimit)
+	return p, nil
+}
+
+// cut takes the page out of a list. It is never nil.
+func cut[T any](list []T, p page) []T {
+	from := min(p.offset, len(list))
+	return append([]T{}, list[from:min(from+p.limit, len(list))]...)
 }

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tidegate/edge"
+	"tidegate/uplink/spool"
 )
 
 // Options are what the API stands on. What is nil is answered with 404 and a
@@ -23,6 +26,19 @@ type Options struct {
 
 	// Raw is the body of /v1/stats.
 	Raw func() any
+
+	// Of the broker, as edge.Broker has them; Publish takes a message like that of a
+	// device.
+	Overhear func(ctx context.Context, filters []string, f func(m *edge.Message, missed int64))
+	Retained func(filter string, f func(*edge.Message) bool)
+	Publish  func(*edge.Message)
+
+	Spools map[string]string // the directory of each uplink's spool, by its name
+
+	// Config returns the name and the text of the file that is in force; Check finds
+	// what is wrong with another text.
+	Config func() (file, text string)
+	Check  func([]byte) []Problem
 }
 
 // API answers for the gateway. Make one with New, call Run once; ServeHTTP may be
@@ -34,10 +50,12 @@ type API struct {
 	ends context.Context // done when the API ends; streams end with it
 	end  context.CancelFunc
 
+	topics  topics
 	streams atomic.Int64 // that are open
 
 	mu   sync.Mutex // guards what follows
 	past past
+	dead graves
 	last *Status
 	at   time.Time // of last
 }
@@ -53,6 +71,7 @@ func New(opt Options) *API {
 	a := &API{opt: opt}
 	a.ends, a.end = context.WithCancel(context.Background())
 	a.live = newLive(a.frame)
+	a.topics = topics{hear: opt.Overhear, retained: opt.Retained}
 	a.mux = a.routes()
 	return a
 }
@@ -63,6 +82,7 @@ const sampleEvery = 10 * time.Second
 // Run takes the samples that rates and histories are made of, until ctx ends;
 // then all streams end.
 func (a *API) Run(ctx context.Context) error {
+	defer a.topics.rest(true)
 	defer a.end()
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -75,6 +95,7 @@ func (a *API) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			a.topics.rest(false)
 		}
 	}
 }
@@ -91,6 +112,9 @@ func (a *API) Status() *Status {
 		return a.last
 	}
 	r := a.opt.Read()
+	for i := range r.Uplinks {
+		r.Uplinks[i].Dead = a.dead.count(a.opt.Spools[r.Uplinks[i].Name])
+	}
 	s := statusOf(&r, &a.past)
 	s.Gateway, s.Version = a.opt.Gateway, a.opt.Version
 	judge(&s, &r, &a.past)
@@ -108,6 +132,17 @@ func (a *API) routes() *http.ServeMux {
 	get("/v1/stats", a.stats)
 	get("/v1/live", a.listen)
 	get("/v1/log", a.log)
+	get("/v1/topics", a.listTopics)
+	get("/v1/tail", a.tail)
+	get("/v1/dead", a.listDead)
+	get("/v1/config", a.config)
+	post := func(path string, h func(w http.ResponseWriter, r *http.Request) error) {
+		a.handle(mux, "POST "+path, Admin, h)
+	}
+	post("/v1/publish", a.publish)
+	post("/v1/dead/retry", a.decideDead(spool.SendAgain))
+	post("/v1/dead/drop", a.decideDead(spool.DropDead))
+	post("/v1/config/check", a.check)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, http.StatusNotFound, "there is nothing at "+r.URL.Path, "the paths begin with /v1/")
 	})

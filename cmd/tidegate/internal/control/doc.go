@@ -19,8 +19,13 @@
 //
 // # Cost
 //
-// No message costs anything. Every ten seconds the numbers are read; once a second
-// while somebody listens to /v1/live, whatever the number of listeners.
+// No message costs anything, unless somebody looks at topics. Every ten seconds the
+// numbers are read; once a second while somebody listens to /v1/live, whatever the
+// number of listeners.
+//
+// Who looks at topics overhears the broker: it holds up nobody, and to those who
+// publish it is nobody. The last values are forgotten two minutes after they were
+// asked for last.
 //
 // # Limits
 //
@@ -29,7 +34,12 @@
 //	a listener who takes nothing is given 10 s, then cut; a slow one misses
 //	frames and gets the newest
 //	log                        1000 lines, 512 KiB in all, 2000 bytes of a text
+//	topics                     5000, 1 MiB in all, 1 KiB of a value; those that
+//	                           came longest ago give way
+//	tail                       200 messages a second, 4 KiB of a payload
+//	publish                    256 KiB
 //	requests                   1 MiB
+//	pages of lists             1000
 //
 // Streams end when the gateway stops.
 package control

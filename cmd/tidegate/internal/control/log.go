@@ -40,7 +40,7 @@ type Log struct {
 
 type logFollower struct {
 	lines   chan *Line
-	dropped int
+	dropped int64
 }
 
 // NewLog returns an empty log.
@@ -147,7 +147,7 @@ func (l *Log) leave(f *logFollower) {
 }
 
 // missed returns how many lines had no room, and forgets them.
-func (l *Log) missed(f *logFollower) int {
+func (l *Log) missed(f *logFollower) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := f.dropped
@@ -163,7 +163,7 @@ type Lines struct {
 // Dropped is an event of a stream: so many were left out, because the listener
 // is too slow.
 type Dropped struct {
-	Count int `json:"count"`
+	Count int64 `json:"count"`
 }
 
 // wanted reads level and search of a request.
