@@ -40,6 +40,7 @@ usage:
   tidegate restore FILE       make this machine the gateway that a backup is of
   tidegate status             how the gateway is: home, cloud, what waits, sensors
   tidegate doctor             what is wrong with this machine, and what to do
+  tidegate support [FILE]     all that somebody needs who helps from afar as one file, without secrets
   tidegate uplink test [NAME] walk to each address of the cloud and say where the way ends
   tidegate spool stat         what waits for the cloud, by link and class
   tidegate spool peek         the messages that are sent next
@@ -90,6 +91,7 @@ var commands = []command{
 	{"update", installUpdate},
 	{"status", showStatus},
 	{"doctor", examine},
+	{"support", makeSupport},
 	{"uplink test", testUplink},
 	{"spool check", checkSpool},
 	{"spool stat", statSpool},
