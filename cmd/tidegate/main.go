@@ -39,6 +39,7 @@ usage:
   tidegate backup FILE        configuration and identity as one file
   tidegate restore FILE       make this machine the gateway that a backup is of
   tidegate status             how the gateway is: home, cloud, what waits, sensors
+  tidegate top                the same live: rates, links, the busiest devices
   tidegate doctor             what is wrong with this machine, and what to do
   tidegate support [FILE]     all that somebody needs who helps from afar as one file, without secrets
   tidegate uplink test [NAME] walk to each address of the cloud and say where the way ends
@@ -90,6 +91,7 @@ var commands = []command{
 	{"update serve", serveUpdate},
 	{"update", installUpdate},
 	{"status", showStatus},
+	{"top", showTop},
 	{"doctor", examine},
 	{"support", makeSupport},
 	{"uplink test", testUplink},
