@@ -39,6 +39,8 @@ type Hardware struct {
 	parts []part
 	ears  *hearing // nil without actuators
 
+	places []Place
+
 	follows  bool        // another Hardware, which has said nothing at its end
 	followed atomic.Bool // by another
 }
@@ -87,7 +89,7 @@ func build(cfg Config, opt Options, find finder, open opener) (*Hardware, error)
 	if opt.Clock == nil {
 		opt.Clock = systemClock
 	}
-	h := &Hardware{opt: opt}
+	h := &Hardware{opt: opt, places: placesOf(cfg, find)}
 	h.addSensors(cfg.Sensor, find, open)
 	h.addLines(cfg, kernelLines{})
 	h.addAnnouncer(cfg, find, open)

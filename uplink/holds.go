@@ -116,6 +116,7 @@ func (u *upward) good(e *spool.Entry) {
 	g := &u.link.up.gates
 	if g.some.Load() {
 		if resumed, paused := g.good(e); resumed != "" {
+			u.link.up.history.add(Event{Kind: EventResume, Link: u.link.id, Route: resumed, After: paused})
 			u.link.log.Info("the cloud takes a route's messages again", "route", resumed, "after", paused.Round(time.Second))
 		}
 	}
@@ -130,6 +131,7 @@ func (u *upward) dispose(e *spool.Entry, reason byte, now time.Time) {
 	h := u.held.topics[e.Msg.Topic]
 	f, paused := u.link.up.gates.bad(e, reason, h != nil, cfg, now)
 	if paused != "" {
+		u.link.up.history.add(Event{Kind: EventPause, Link: u.link.id, Route: paused, Cause: refusedFor(reason)})
 		u.link.log.Warn("the cloud refuses a route's messages one after the other: the route is paused, its messages are kept; look at the cloud's permissions and quotas",
 			"route", paused, "topic", e.Msg.Topic, "err", refusedFor(reason))
 	}

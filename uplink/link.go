@@ -67,6 +67,7 @@ type link struct {
 	returned bool                // the connection was made by a return
 	hope     atomic.Bool         // another link has a connection again: every endpoint may be tried
 	detour   detour
+	noted    Fault     // the last that history knows of, while there is no connection
 	adopted  *settings // the last ones
 	edition  int       // of the settings that the connection was made with
 	referTo
@@ -139,9 +140,11 @@ func (l *link) run(ctx context.Context) {
 		over.drop(errElsewhere)
 		over = nil
 		if ctx.Err() != nil {
+			l.noteDown(EventStop, e.url, time.Since(began), nil)
 			return
 		}
 		if errors.Is(why, errRolled) || errors.Is(why, errHome) {
+			l.noteDown(EventMove, e.url, time.Since(began), nil)
 			l.last = ""
 			l.detour.end()
 			l.sent.Store(false)
@@ -158,6 +161,7 @@ func (l *link) run(ctx context.Context) {
 
 func (l *link) lost(e endpoint, lasted time.Duration, err error) {
 	err = lossFault(err)
+	l.noteDown(EventDown, e.url, lasted, err)
 	l.fail(Connecting, err)
 	l.gone = time.Now()
 	l.up.presence.note(l.id + " lost " + e.url + ": " + err.Error())
@@ -226,6 +230,7 @@ func (l *link) reach(ctx context.Context) (*client, endpoint) {
 		l.up.home.failed(to.url)
 		l.up.outages.missed(l, to.url, err, time.Now())
 		l.fail("", err)
+		l.noteAway(to.url, err)
 		l.divert(to, err)
 		if misses == len(tried) {
 			l.sayOffline()
@@ -319,6 +324,7 @@ func (l *link) connected(c *client, e endpoint, retire context.CancelCauseFunc) 
 		l.moves++
 	}
 	l.mu.Unlock()
+	l.noteUp(e.url)
 	l.last = e.url
 	l.hope.Store(false)
 	l.set(Connected, "")
@@ -394,9 +400,11 @@ func (l *link) setSlow(slow bool) {
 	defer l.mu.Unlock()
 	switch {
 	case slow && l.state == Connected:
+		l.up.history.add(Event{Kind: EventSlow, Link: l.id, From: l.at, To: l.at, Fault: FaultLate})
 		l.state, l.cause, l.fault, l.since = Slow, "acknowledgements are late, pings are answered", FaultLate, time.Now()
 		l.faults[FaultLate]++
 	case !slow && l.state == Slow:
+		l.up.history.add(Event{Kind: EventRecover, Link: l.id, From: l.at, To: l.at, After: time.Since(l.since)})
 		l.state, l.cause, l.fault, l.since = Connected, "", "", time.Now()
 	}
 }

@@ -57,6 +57,7 @@ type Uplink struct {
 	noRoute  atomic.Int64
 	looped   atomic.Int64
 	outages  outages
+	history  history
 	presence *presence
 	canary   *canary
 	rolls    chan error    // one slot: why the links have old settings

@@ -13,6 +13,8 @@ import (
 	"tidegate/cmd/tidegate/internal/control"
 	"tidegate/edge"
 	"tidegate/edge/console"
+	"tidegate/hw"
+	"tidegate/uplink"
 )
 
 // newControl builds the API for the command line and the page.
@@ -25,8 +27,27 @@ func (g *gateway) newControl() *control.API {
 		Gateway: g.cfg.Gateway.id(), Version: version, Log: g.lines, Errors: g.log.With("component", "control"),
 		Read: g.readings, Raw: g.stats,
 		Overhear: g.broker.Overhear, Retained: g.broker.Retained, Publish: g.publishForPeople,
+		Events: g.events, Places: g.places,
 		Spools: spools, Config: g.configText, Check: checkText,
 	})
+}
+
+// events are those of an uplink; none of one that there is not.
+func (g *gateway) events(name string) []uplink.Event {
+	for _, u := range g.uplinks {
+		if u.Name() == name {
+			return u.Events()
+		}
+	}
+	return nil
+}
+
+// places are where the hardware is heard.
+func (g *gateway) places() []hw.Place {
+	g.mu.Lock()
+	sensors := g.sensors
+	g.mu.Unlock()
+	return sensors.Places()
 }
 
 // publishForPeople takes a message like that of a device.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"tidegate/edge"
+	"tidegate/hw"
+	"tidegate/uplink"
 	"tidegate/uplink/spool"
 )
 
@@ -33,6 +35,9 @@ type Options struct {
 	Retained func(filter string, f func(*edge.Message) bool)
 	Publish  func(*edge.Message)
 
+	Events func(uplink string) []uplink.Event
+	Places func() []hw.Place // where sensors, inputs and actuators are heard
+
 	Spools map[string]string // the directory of each uplink's spool, by its name
 
 	// Config returns the name and the text of the file that is in force; Check finds
@@ -51,13 +56,15 @@ type API struct {
 	end  context.CancelFunc
 
 	topics  topics
+	senses  senses
 	streams atomic.Int64 // that are open
 
-	mu   sync.Mutex // guards what follows
-	past past
-	dead graves
-	last *Status
-	at   time.Time // of last
+	mu      sync.Mutex // guards what follows
+	past    past
+	dead    graves
+	minutes minutes
+	last    *Status
+	at      time.Time // of last
 }
 
 // New builds the API. Nothing runs before Run.
@@ -72,6 +79,7 @@ func New(opt Options) *API {
 	a.ends, a.end = context.WithCancel(context.Background())
 	a.live = newLive(a.frame)
 	a.topics = topics{hear: opt.Overhear, retained: opt.Retained}
+	a.senses = senses{places: opt.Places, hear: opt.Overhear, retained: opt.Retained}
 	a.mux = a.routes()
 	return a
 }
@@ -83,6 +91,7 @@ const sampleEvery = 10 * time.Second
 // then all streams end.
 func (a *API) Run(ctx context.Context) error {
 	defer a.topics.rest(true)
+	defer a.senses.rest()
 	defer a.end()
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -90,7 +99,8 @@ func (a *API) Run(ctx context.Context) error {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
-		a.Status()
+		a.sample()
+		a.senses.follow(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -111,16 +121,32 @@ func (a *API) Status() *Status {
 	if a.last != nil && time.Since(a.at) < fresh {
 		return a.last
 	}
+	a.look()
+	return a.last
+}
+
+// sample looks, and adds to the histories.
+func (a *API) sample() {
+	a.mu.Lock()
+	r := a.look()
+	ended := a.minutes.add(&r, countsOf(&r))
+	a.mu.Unlock()
+	a.senses.roll(ended, &r.HW)
+}
+
+// look reads the numbers and puts them into words. The caller holds mu.
+func (a *API) look() Readings {
 	r := a.opt.Read()
 	for i := range r.Uplinks {
 		r.Uplinks[i].Dead = a.dead.count(a.opt.Spools[r.Uplinks[i].Name])
 	}
 	s := statusOf(&r, &a.past)
 	s.Gateway, s.Version = a.opt.Gateway, a.opt.Version
+	a.senses.show(&s, &r.HW)
 	judge(&s, &r, &a.past)
 	a.past.add(countsOf(&r))
 	a.last, a.at = &s, time.Now()
-	return a.last
+	return r
 }
 
 func (a *API) routes() *http.ServeMux {
@@ -135,11 +161,14 @@ func (a *API) routes() *http.ServeMux {
 	get("/v1/topics", a.listTopics)
 	get("/v1/tail", a.tail)
 	get("/v1/dead", a.listDead)
+	get("/v1/history", a.history)
+	get("/v1/sensors/history", a.sensorHistory)
 	get("/v1/config", a.config)
 	post := func(path string, h func(w http.ResponseWriter, r *http.Request) error) {
 		a.handle(mux, "POST "+path, Admin, h)
 	}
 	post("/v1/publish", a.publish)
+	post("/v1/actuators/{name}", a.command)
 	post("/v1/dead/retry", a.decideDead(spool.SendAgain))
 	post("/v1/dead/drop", a.decideDead(spool.DropDead))
 	post("/v1/config/check", a.check)

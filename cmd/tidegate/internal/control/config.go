@@ -50,7 +50,7 @@ func (a *API) check(w http.ResponseWriter, r *http.Request) error {
 // written one there. Names of files are none.
 var (
 	userinfo = regexp.MustCompile(`://[^/@"'\s]*@`)
-	secret   = regexp.MustCompile(`(?i)^(.*?[\w-]*(?:pass|secret|token|private|credential|api-?key)[\w-]*\s*[=:]\s*)(\S.*)$`)
+	secret   = regexp.MustCompile(`(?i)^(.*?[\w-]*(?:pass|secret|token|private|credential|api[-_]?key)[\w-]*\s*[=:]\s*)(\S.*)$`)
 	fileKey  = regexp.MustCompile(`(?i)[\w-]*-file\s*=\s*$`)
 )
 
