@@ -375,6 +375,7 @@ func (c *conn) start(pk *packets.Packet, s *session, present bool, said packets.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gen++
+	c.protocol, c.came = pk.ProtocolVersion, time.Now()
 	s.leaveWill(nil)
 	s.until = time.Time{}
 	s.window = sessions.InFlight

@@ -151,6 +151,7 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 		}
 		if f.expiry == 0 {
 			bt.b.stats.droppedExpired.Add(1)
+			c.lost.Add(1)
 			return notSent
 		}
 	}
@@ -159,6 +160,7 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 		n, _ := publishSize(m, f)
 		if room = c.maxOut - (1 + varintSize(n) + n); room < 0 {
 			bt.b.stats.droppedTooLarge.Add(1)
+			c.lost.Add(1)
 			return notSent
 		}
 	}
@@ -190,6 +192,7 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 		if n > slack*high || tight {
 			c.mu.Unlock()
 			bt.b.stats.droppedSlow.Add(1)
+			c.lost.Add(1)
 			return notSent
 		}
 	}
@@ -210,6 +213,7 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 		c.buf.b[was] |= 8
 	}
 	bt.sent++
+	c.told++
 	bt.bytesOut += int64(len(c.buf.b) - was)
 	bt.payloadOut += int64(len(m.Payload))
 	first, over := c.end(was)

@@ -278,7 +278,7 @@ func (b *Broker) open() error {
 		return err
 	}
 	st.checker, st.messages, st.bytes = b.opt.Checker, cfg.Limits.Retained, int64(cfg.Limits.RetainedBytes)
-	st.keeper.sessions, st.keeper.most = b.persistent, int64(cfg.Session.DiskBytes)
+	st.keeper.sessions, st.keeper.most = b.sessions, int64(cfg.Session.DiskBytes)
 	b.store = st
 	err = st.load(func(m *Message) {
 		if topic.ValidName(m.Topic) {

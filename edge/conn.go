@@ -29,6 +29,8 @@ type conn struct {
 	sess      *session
 	gen       uint32 // tells the connections of one session apart
 	v5        bool
+	protocol  byte          // level in the CONNECT: 3, 4 or 5
+	came      time.Time     // when it joined its session
 	most      int32         // QoS 1 and 2 messages that may be unacknowledged: a Receive Maximum holds as long as the connection
 	maxOut    int           // largest packet the client takes; 0: any
 	short     *aliases      // of topics sent; what it points to is guarded by mu; nil: the client takes none
@@ -41,8 +43,9 @@ type conn struct {
 	allowed bool   // whether that was permitted
 	judge   *grant // by which
 	aliases []string
-	will    *will // nil: none
 	owed    int64 // bytes charged for the will and the aliases
+
+	will *will // nil: none; once joined, the reader writes it, and others read it, under the session's mu
 
 	mu      sync.Mutex    // guards what follows; taken after a session's mu
 	buf     *buffer       // appended and not yet taken by a writer; may be nil
@@ -52,6 +55,8 @@ type conn struct {
 	closed  bool          //
 	said    int64         // packets other than PUBLISH, not in Stats yet
 	bytes   int64         // of them
+	taught  int64         // messages accepted from the client until the reader last flushed
+	told    int64         // messages sent to it
 	starved bool          // the session has more that did not fit
 	since   time.Time     // when the kernel, which holds a writer up, last took something; zero: it holds none up
 	stalled bool          // a publisher waited in vain; until the next progress nobody waits
@@ -71,6 +76,7 @@ type conn struct {
 	cut     atomic.Bool           // by a reload, since it may not be here any more
 	listed  atomic.Bool           // is in Broker.dirty
 	unacked atomic.Int32          // QoS 1 and 2 messages received and not acknowledged
+	lost    atomic.Int64          // messages that could not be sent to it
 	room    chan struct{}         // told when unacked went down
 }
 

@@ -219,9 +219,11 @@ func (c *conn) batch() *batch {
 // settleBatch writes out what the packets read so far have brought about, for
 // others and for c itself, and waits for those that are too full.
 func (c *conn) settleBatch() {
+	var accepted int64
 	if bt := c.now; bt != nil {
 		c.now = nil
+		accepted = bt.received
 		bt.settle(c)
 	}
-	c.flush()
+	c.flushHaving(accepted)
 }

@@ -294,19 +294,6 @@ func (k *keeper) age(list []sessionChange) []sessionChange {
 	return list
 }
 
-// persistent returns the sessions that outlive their connections.
-func (b *Broker) persistent() []*session {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := make([]*session, 0, len(b.seats))
-	for _, st := range b.seats {
-		if st.sess != nil {
-			list = append(list, st.sess)
-		}
-	}
-	return list
-}
-
 // restore makes sessions of what was on disk; their clients are away. final
 // says that a clean stop wrote it last, anew that it is not on disk any more.
 func (b *Broker) restore(saved []*savedSession, final, anew bool) {

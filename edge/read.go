@@ -99,10 +99,10 @@ func (c *conn) disconnect(body []byte) error {
 			}
 		}
 	}
+	s := c.sess
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if p := &pk.Properties; p.SessionExpiryIntervalFlag {
-		s := c.sess
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		if s.expiry == 0 && p.SessionExpiryInterval > 0 {
 			return packets.ErrProtocolViolationZeroNonZeroExpiry // [MQTT-3.1.2-23], 3.14.2.2.2
 		}

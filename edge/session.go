@@ -26,10 +26,11 @@ type session struct {
 	subs   map[string]*subscription
 	texts  int // bytes of their filters
 	out    outbox
-	moved  bool // deliveries left the middle of out: their positions are not those on disk
-	window int  // deliveries in flight allowed at a time
-	held   bool // is among those that releaseOverdue looks at
-	late   bool // has left a command unacknowledged for too long: tickets do not wait for it
+	moved  bool  // deliveries left the middle of out: their positions are not those on disk
+	window int   // deliveries in flight allowed at a time
+	lost   int64 // deliveries that a full queue dropped
+	held   bool  // is among those that releaseOverdue looks at
+	late   bool  // has left a command unacknowledged for too long: tickets do not wait for it
 	in2    map[uint16]*exchange
 	serial uint32 // of the last exchange
 	lent   int64  // bytes charged for what is in flight
@@ -130,6 +131,7 @@ func (s *session) queueable(m *Message, more int) bool {
 		s.out.queued+size <= int64(limits.QueueBytes) && s.b.queuedBytes.Load()+size <= int64(limits.AllQueueBytes)) {
 		return true
 	}
+	s.lost++
 	s.b.stats.droppedQueue.Add(1)
 	s.b.flooded.Store(s)
 	return false
@@ -147,6 +149,7 @@ func (s *session) shed() {
 	}
 	o.gone++
 	o.trim()
+	s.lost++
 	s.b.stats.droppedQueue.Add(1)
 	s.b.flooded.Store(s)
 }

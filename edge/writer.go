@@ -13,8 +13,13 @@ var errWriteTimeout = errors.New("the client takes nothing")
 // flush writes what waits, without ever blocking: what the kernel does not
 // take, and all that goes through TLS, is left to a goroutine that ends when
 // it has drained the connection. Any goroutine may call it, without locks.
-func (c *conn) flush() {
+func (c *conn) flush() { c.flushHaving(0) }
+
+// flushHaving is flush for the reader, which has accepted some messages since
+// the last time: they are counted under the lock that flushing takes.
+func (c *conn) flushHaving(accepted int64) {
 	c.mu.Lock()
+	c.taught += accepted
 	for !c.writing && !c.closed && c.buf != nil && len(c.buf.b) > 0 {
 		c.take()
 		if c.raw == nil {
