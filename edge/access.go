@@ -118,7 +118,7 @@ func (a *access) login(ctx context.Context, anonymous bool, clientID, user strin
 		}
 		return nil, loginNotAuthorized
 	}
-	if code := a.checkPassword(ctx, u, user, password, from); code != loginOK {
+	if code := a.checkPassword(ctx, u.byName[user], u.hashes, user, password, from); code != loginOK {
 		return nil, code
 	}
 	by := u.byName[user]
@@ -183,12 +183,12 @@ func (u *users) certified(peer *x509.Certificate, user string) *account {
 	return by
 }
 
-// checkPassword returns the reason of a CONNACK. It spends on an unknown name, or
+// checkPassword returns the reason of a CONNACK. by is the account of that name,
+// nil for none, and hashes are those of all accounts. It spends on an unknown name, or
 // one without a password, what it would spend on some known one, so that the time
 // taken does not tell which names exist.
-func (a *access) checkPassword(ctx context.Context, u *users, user string, password []byte, from string) byte {
+func (a *access) checkPassword(ctx context.Context, by *account, hashes []*passwordHash, user string, password []byte, from string) byte {
 	var hash *passwordHash
-	by := u.byName[user]
 	if by != nil {
 		hash = by.hash
 	}
@@ -201,8 +201,8 @@ func (a *access) checkPassword(ctx context.Context, u *users, user string, passw
 	good := false
 	defer func() { a.verifier.guesses.leave(from, !good) }()
 	known := hash != nil
-	if !known && len(u.hashes) > 0 {
-		hash = u.hashes[a.verifier.pick(user, len(u.hashes))]
+	if !known && len(hashes) > 0 {
+		hash = hashes[a.verifier.pick(user, len(hashes))]
 	}
 	if hash == nil {
 		return loginBadPassword

@@ -55,6 +55,10 @@ type Broker struct {
 	log    *slog.Logger
 	conf   atomic.Pointer[Config]
 	access atomic.Pointer[access]
+
+	claiming      sync.Mutex
+	administrator atomic.Pointer[account] // of the console; nil until somebody claims to be it
+
 	trie   trie
 	routes routes
 	store  *store // nil: memory only
@@ -116,6 +120,7 @@ func New(cfg Config, opt Options) (*Broker, error) {
 		return nil, err
 	}
 	b.access.Store(who)
+	b.loadAdministrator()
 	b.conf.Store(&cfg)
 	b.warnClosed(cfg)
 	for _, l := range cfg.Listeners {

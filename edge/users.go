@@ -35,6 +35,7 @@ const maxUsersFile = 8 << 20 // bytes
 //	certificate = "hall-lamp"          # or: the common name of a client certificate
 //	groups = ["lamps"]
 //	publish = ["log/%c/#"]
+//	console = "read"                   # may look at the console; "admin": may change things
 //
 // %u stands for the user name and %c for the client id. A name or id that
 // contains "+", "#" or "/" is never put in: the rule is then left out. A device
@@ -64,6 +65,7 @@ type userRule struct {
 	Groups      []string `toml:"groups"`
 	Publish     []string `toml:"publish"`
 	Subscribe   []string `toml:"subscribe"`
+	Console     string   `toml:"console"`
 }
 
 // users is a checked users file, ready for logins. It never changes.
@@ -75,9 +77,10 @@ type users struct {
 }
 
 type account struct {
-	name  string
-	hash  *passwordHash // nil: no login by password
-	rules ruleLists
+	name    string
+	hash    *passwordHash // nil: no login by password
+	rules   ruleLists
+	console string // role there; "" for none
 }
 
 // readUsers reads and checks a users file. The error lists every problem, one
@@ -192,7 +195,10 @@ func (p *usersParser) user(u *users, at string, in *userRule, groups map[string]
 	if u.byName[in.Name] != nil || in.Name == "" {
 		p.report(at+".name", "%q: must be a name that no other user has", in.Name)
 	}
-	a := &account{name: in.Name, rules: ruleLists{slices.Clone(in.Publish), slices.Clone(in.Subscribe)}}
+	if in.Console != "" && in.Console != ConsoleRead && in.Console != ConsoleAdmin {
+		p.report(at+".console", "%q: must be %q or %q", in.Console, ConsoleRead, ConsoleAdmin)
+	}
+	a := &account{name: in.Name, console: in.Console, rules: ruleLists{slices.Clone(in.Publish), slices.Clone(in.Subscribe)}}
 	p.rules(at, a.rules)
 	for _, name := range in.Groups {
 		g, known := groups[name]

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"time"
 
+	"tidegate/edge"
 	"tidegate/edge/console"
 )
 
@@ -17,7 +19,7 @@ func (g *gateway) startConsole(c console.Config) {
 	}
 	numbers := g.newMetrics()
 	made, err := console.New(c, console.Options{
-		API: g.behindLogin(), Users: nobody{}, Log: g.log, Gateway: g.cfg.Gateway.id(), Version: version,
+		API: g.behindLogin(), Users: people{g.broker}, Log: g.log, Gateway: g.cfg.Gateway.id(), Version: version,
 		Metrics: http.HandlerFunc(numbers.Scrape), Open: open(numbers),
 	})
 	if err != nil {
@@ -51,12 +53,31 @@ func (g *gateway) stopConsole(deadline time.Time) error {
 	return err
 }
 
-// nobody has a role in the console.
-type nobody struct{}
+// people are the users of the broker who have a role in the console.
+type people struct{ broker *edge.Broker }
 
-func (nobody) Authenticate(context.Context, string, string, string) (console.Role, error) {
-	return console.NoRole, console.ErrWrong
+func (p people) Authenticate(ctx context.Context, user, password, from string) (console.Role, error) {
+	role, err := p.broker.Authenticate(ctx, user, password, from)
+	switch {
+	case errors.Is(err, edge.ErrWrongPassword):
+		err = console.ErrWrong
+	case errors.Is(err, edge.ErrNoPerson):
+		err = console.ErrNoRole
+	}
+	return console.Role(role), err
 }
-func (nobody) Standing(string) (console.Role, string) { return console.NoRole, "" }
-func (nobody) Unclaimed() bool                        { return false }
-func (nobody) Claim(string) (string, error)           { return "", console.ErrClaimed }
+
+func (p people) Standing(user string) (console.Role, string) {
+	role, mark := p.broker.ConsoleRole(user)
+	return console.Role(role), mark
+}
+
+func (p people) Unclaimed() bool { return p.broker.ConsoleUnclaimed() }
+
+func (p people) Claim(password string) (string, error) {
+	user, err := p.broker.ClaimConsole(password)
+	if errors.Is(err, edge.ErrClaimed) {
+		err = console.ErrClaimed
+	}
+	return user, err
+}

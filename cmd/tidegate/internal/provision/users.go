@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"slices"
@@ -90,6 +91,9 @@ func renderUsers(users []account) []byte {
 		"[[group]]\nname = \"home\"\npublish = [\"#\"]\nsubscribe = [\"#\"]\n")
 	for _, u := range users {
 		fmt.Fprintf(&b, "\n[[user]]\nname = %q\npassword = %q\ngroups = [\"home\"]\n", u.Name, u.Password)
+		if u.Name == adminName {
+			b.WriteString("console = \"admin\"\n")
+		}
 	}
 	return []byte(b.String())
 }
@@ -124,7 +128,7 @@ func (r *run) users() {
 		c.told(adminName, password)
 		r.done("Made the user admin with a password of its own.")
 	}
-	if len(c.changed) > 0 || fresh {
+	if len(c.changed) > 0 || fresh || !bytes.Equal(text, renderUsers(c.users)) { // or as older software wrote it
 		// What has to be told is kept before it is of use, or nobody would learn it.
 		if err := r.keepTold(c.tell); err != nil {
 			r.fail(r.cannotKeep("users", err))
