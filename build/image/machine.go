@@ -133,21 +133,12 @@ func Start(ctx context.Context, h Hardware) (*Machine, error) {
 	return m, nil
 }
 
-// adapter is QEMU's name of what Plug plugs in.
-const adapter = "adapter"
-
 // Plug puts a network adapter into the USB port of a raspi3b, which has no other
 // network in QEMU. It is for when the kernel is up: QEMU's USB controller tells of
 // what is plugged in once, and U-Boot, which looks for disks there, takes that word
 // away from the kernel.
 func (m *Machine) Plug(ctx context.Context) error {
-	_, err := m.QMP.Do(ctx, "device_add", map[string]string{"driver": "usb-net", "netdev": "net", "id": adapter})
-	return err
-}
-
-// Unplug takes it out, for U-Boot not to find it at a restart.
-func (m *Machine) Unplug(ctx context.Context) error {
-	_, err := m.QMP.Do(ctx, "device_del", map[string]string{"id": adapter})
+	_, err := m.QMP.Do(ctx, "device_add", map[string]string{"driver": "usb-net", "netdev": "net"})
 	return err
 }
 
