@@ -174,6 +174,9 @@ func TestUsersOfTheConsole(t *testing.T) {
 		if role, _ := answer["role"].(string); code != c.code || role != c.role {
 			t.Errorf("%s: got %d %v, want %d as %q", c.user, code, answer, c.code, c.role)
 		}
+		if code, answer := b.do("GET", "/api/v1/devices/a%2Fb", ""); c.code == http.StatusOK && (code != http.StatusNotFound || !strings.Contains(fmt.Sprint(answer["error"]), "a/b")) {
+			t.Errorf("%s asks for a device that is not there: got %d %v", c.user, code, answer)
+		}
 		if code, answer := b.do("POST", "/api/v1/publish", `{"topic":"a","payload":"b","encoding":"text"}`); code != c.publish {
 			t.Errorf("%s publishes: got %d %v, want %d", c.user, code, answer, c.publish)
 		}

@@ -27,6 +27,7 @@ func (g *gateway) newControl() *control.API {
 		Gateway: g.cfg.Gateway.id(), Version: version, Log: g.lines, Errors: g.log.With("component", "control"),
 		Read: g.readings, Raw: g.stats,
 		Overhear: g.broker.Overhear, Retained: g.broker.Retained, Publish: g.publishForPeople,
+		Clients: g.broker.Clients, Client: g.broker.Client, Disconnect: g.broker.Disconnect,
 		Events: g.events, Places: g.places,
 		Spools: spools, Config: g.configText, Check: checkText,
 	})

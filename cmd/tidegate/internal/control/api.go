@@ -35,6 +35,10 @@ type Options struct {
 	Retained func(filter string, f func(*edge.Message) bool)
 	Publish  func(*edge.Message)
 
+	Clients    func() []edge.Client
+	Client     func(id string) (edge.ClientDetail, bool)
+	Disconnect func(id string) bool
+
 	Events func(uplink string) []uplink.Event
 	Places func() []hw.Place // where sensors, inputs and actuators are heard
 
@@ -158,6 +162,8 @@ func (a *API) routes() *http.ServeMux {
 	get("/v1/stats", a.stats)
 	get("/v1/live", a.listen)
 	get("/v1/log", a.log)
+	get("/v1/devices", a.listDevices)
+	get("/v1/devices/{id}", a.device)
 	get("/v1/topics", a.listTopics)
 	get("/v1/tail", a.tail)
 	get("/v1/dead", a.listDead)
@@ -167,6 +173,7 @@ func (a *API) routes() *http.ServeMux {
 	post := func(path string, h func(w http.ResponseWriter, r *http.Request) error) {
 		a.handle(mux, "POST "+path, Admin, h)
 	}
+	post("/v1/devices/{id}/disconnect", a.disconnect)
 	post("/v1/publish", a.publish)
 	post("/v1/actuators/{name}", a.command)
 	post("/v1/dead/retry", a.decideDead(spool.SendAgain))
