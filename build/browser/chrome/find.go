@@ -100,9 +100,26 @@ func (p *Page) Gone(role, name string) {
 // covers, or what moves away, is tried again.
 func (p *Page) Click(role, name string) {
 	p.t.Helper()
+	p.click(role, name, func(all []Element) Element { return all[0] })
+}
+
+// ClickLast is Click for the last of several: of a dialogue, which stands at the
+// end of the document.
+func (p *Page) ClickLast(role, name string) {
+	p.t.Helper()
+	p.click(role, name, func(all []Element) Element { return all[len(all)-1] })
+}
+
+func (p *Page) click(role, name string, which func([]Element) Element) {
+	p.t.Helper()
 	var last error
 	until(p.t, func() bool {
-		last = p.Find(role, name).click()
+		p.Find(role, name)
+		all := p.All(role, name)
+		if len(all) == 0 {
+			return false // it was there a moment ago
+		}
+		last = which(all).click()
 		return last == nil
 	}, func() string { return fmt.Sprintf("click %s %q: %v", role, name, last) })
 }
@@ -201,9 +218,32 @@ func (e Element) uncovered(x, y float64) error {
 // Disabled says whether the element cannot be used.
 func (e Element) Disabled() bool {
 	e.p.t.Helper()
+	return e.call(`function () { return this.matches(':disabled, [aria-disabled=true]') }`) == "true"
+}
+
+// Value returns what a field holds.
+func (e Element) Value() string {
+	e.p.t.Helper()
+	return e.call(`function () { return this.value }`)
+}
+
+func (e Element) call(function string) string {
+	e.p.t.Helper()
 	object := call(e.p, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: e.node, ObjectGroup: "find"}).Object.ObjectID
-	r := call(e.p, runtime.CallFunctionOn, runtime.CallFunctionOnParams{
-		ObjectID: object, ReturnByValue: new(true), FunctionDeclaration: `function () { return this.matches(':disabled, [aria-disabled=true]') }`,
-	})
-	return plain(r.Result.Value) == "true"
+	r := call(e.p, runtime.CallFunctionOn, runtime.CallFunctionOnParams{ObjectID: object, ReturnByValue: new(true), FunctionDeclaration: function})
+	return plain(r.Result.Value)
+}
+
+// Choose chooses an option of a list by what it says.
+func (p *Page) Choose(name, option string) {
+	p.t.Helper()
+	if got := p.Find("combobox", name).call(fmt.Sprintf(`function () {
+		const o = [...this.options].find(o => o.text === %s)
+		if (!o) return 'there are ' + [...this.options].map(o => o.text)
+		this.value = o.value
+		for (const e of ['input', 'change']) this.dispatchEvent(new Event(e, { bubbles: true }))
+		return ''
+	}`, JSON(option))); got != "" {
+		p.t.Fatalf("choose %q in %q: %s", option, name, got)
+	}
 }

@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tidegate/build/browser/chrome"
+	"tidegate/build/browser/house"
 )
 
 const axe = "../npm/node_modules/axe-core/axe.min.js"
@@ -73,5 +75,24 @@ func inViews(t *testing.T, p *chrome.Page, name string) {
 		fits(t, p, where)
 		accessible(t, p, where)
 		picture(t, p, name, v)
+	}
+}
+
+// lived is how long the house has run before pictures are taken.
+var lived = flag.Duration("lived", 0, "how `long` the house runs before pictures are taken")
+
+// Every page, light and dark, wide and narrow, with live data: nothing serious
+// for axe-core, nothing wider than the window; and its picture, when wanted.
+func TestEveryPage(t *testing.T) {
+	h := inhabited(t, house.NewCloud(t))
+	fleet := house.NewFleet(t, h.MQTT, house.Login{}, 60)
+	fleet.Talk(100)
+	p := login(t, h, chrome.View{}, admin)
+	time.Sleep(*lived)
+	for _, page := range pages {
+		p.Look(views[0])
+		show(p, h, page)
+		p.Until("document.querySelector('main .page')?.innerText.trim().length > 20")
+		inViews(t, p, page)
 	}
 }

@@ -25,7 +25,7 @@ const patience = 60 * time.Second
 // Config says what the gateway has besides its listeners.
 type Config struct {
 	Program string // the binary, as Build made it
-	Users   string // TOML of the users file, passwords in plain as "password = plain:SECRET"; empty: anonymous
+	Users   string // TOML of the users file, passwords in plain as "plain:SECRET"; empty: no users, anybody may come
 	More    string // further TOML, from a table header on
 }
 
@@ -89,7 +89,7 @@ func (h *House) toml(c Config) string {
 	}
 	return strings.NewReplacer(
 		"DATA", h.path("data"), "MQTT", h.MQTT, "WSS", h.WSS, "WS", h.WS, "CONSOLE", h.Console,
-		"CERT", h.path("cert.pem"), "KEY", h.path("key.pem"), "USERS", users, "ANYBODY", fmt.Sprint(c.Users == ""),
+		"CERT", h.path("cert.pem"), "KEY", h.path("key.pem"), "USERS", users, "ANYBODY", fmt.Sprint(c.Users == "" || strings.Contains(c.Users, "[anonymous]")),
 	).Replace(base + c.More)
 }
 
