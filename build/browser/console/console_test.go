@@ -75,14 +75,6 @@ const consoleSection = `
 bind = "CONSOLE"
 `
 
-// boiler is an actuator whose line this machine lacks.
-const boiler = `
-[[hw.actuator]]
-kind = "relay"
-name = "boiler"
-line = "gpiochip99:0"
-`
-
 // inhabited is a house with sensors, a cloud, and routes to it.
 func inhabited(t *testing.T, cloud *house.Cloud, more ...string) *house.House {
 	t.Helper()

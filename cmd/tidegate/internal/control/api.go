@@ -174,6 +174,7 @@ func (a *API) routes() *http.ServeMux {
 		a.handle(mux, "POST "+path, Admin, h)
 	}
 	post("/v1/devices/{id}/disconnect", a.disconnect)
+	post("/v1/users", noUsers)
 	post("/v1/publish", a.publish)
 	post("/v1/actuators/{name}", a.command)
 	post("/v1/dead/retry", a.decideDead(spool.SendAgain))
