@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"tidegate/internal/conf"
 	"tidegate/internal/topic"
@@ -58,36 +57,35 @@ func (c AccessConfig) Check() []conf.Problem {
 	return append(problems, conf.Problem{Key: "users-file", Value: fmt.Sprintf("%q", c.UsersFile), Rule: "the path of a readable TOML file, or empty for no users", Hint: hint})
 }
 
-// access decides who may log in. Safe for use by many goroutines.
+// access decides who may log in. It never changes but for what verifier remembers.
 type access struct {
 	cfg      AccessConfig
-	users    atomic.Pointer[users] // nil: no users file
+	file     *users // of the configuration's users file; nil: it names none
+	kept     *kept  // whom people added; nil: nobody so far
+	users    *users // both in one; nil: neither
 	verifier *verifier
 }
 
-// newAccess reads the users file, if there is one. v is a verifier in use, nil
-// for a new one.
-func newAccess(cfg AccessConfig, v *verifier) (*access, error) {
+// newAccess reads the users file of the configuration, if there is one. v is a
+// verifier in use, nil for a new one: what it knows of passwords holds on, since it
+// is bound to their hashes.
+func newAccess(cfg AccessConfig, k *kept, v *verifier) (*access, error) {
 	if v == nil {
 		v = newVerifier()
 	}
 	a := &access{cfg: cfg, verifier: v}
-	return a, a.reload()
+	if cfg.UsersFile != "" {
+		var err error
+		if a.file, err = readUsers(cfg.UsersFile); err != nil {
+			return nil, err
+		}
+	}
+	return a.with(k), nil
 }
 
-// reload reads the users file again. With an error the old users stay. Grants
-// already given stay as they are. What is known of passwords holds on: it is
-// bound to their hashes.
-func (a *access) reload() error {
-	if a.cfg.UsersFile == "" {
-		return nil
-	}
-	u, err := readUsers(a.cfg.UsersFile)
-	if err != nil {
-		return err
-	}
-	a.users.Store(u)
-	return nil
+// with is the same with others that people added.
+func (a *access) with(k *kept) *access {
+	return &access{cfg: a.cfg, file: a.file, kept: k, users: mergeUsers(a.file, k), verifier: a.verifier}
 }
 
 // login decides whether a client may connect, and as whom. anonymous is what
@@ -98,7 +96,7 @@ func (a *access) reload() error {
 // not anonymous, 0x88 when ctx ended before its turn to be checked, 0x9F when it
 // ended before there was a try left.
 func (a *access) login(ctx context.Context, anonymous bool, clientID, user string, password []byte, peer *x509.Certificate, from string) (*grant, byte) {
-	u := a.users.Load()
+	u := a.users
 	if u == nil {
 		if anonymous {
 			g := newGrant("", clientID, everything)
@@ -114,9 +112,14 @@ func (a *access) login(ctx context.Context, anonymous bool, clientID, user strin
 	}
 	if user == "" && len(password) == 0 {
 		if anonymous {
-			return newGrant("", clientID, u.anonymous), loginOK
+			return newGrant("", clientID, u.anonymous.ruleLists), loginOK
 		}
 		return nil, loginNotAuthorized
+	}
+	if anonymous && u.anonymous.AnyName && u.byName[user] == nil {
+		g := newGrant("", clientID, u.anonymous.ruleLists)
+		g.unchecked = true
+		return g, loginOK
 	}
 	if code := a.checkPassword(ctx, u.byName[user], u.hashes, user, password, from); code != loginOK {
 		return nil, code
@@ -130,15 +133,17 @@ func (a *access) login(ctx context.Context, anonymous bool, clientID, user strin
 // again is the grant that a client would get now by what it showed when it
 // logged in; nil when it would not be let in. anonymous is as for login.
 func (a *access) again(old *grant, anonymous bool, clientID string) *grant {
-	u := a.users.Load()
+	u := a.users
 	if old.user == "" {
 		switch {
-		case !anonymous, u != nil && old.unchecked:
+		case !anonymous, u != nil && old.unchecked && !u.anonymous.AnyName:
 			return nil
-		case u != nil:
-			return newGrant("", clientID, u.anonymous)
 		}
-		g := newGrant("", clientID, everything)
+		rules := everything
+		if u != nil {
+			rules = u.anonymous.ruleLists
+		}
+		g := newGrant("", clientID, rules)
 		g.unchecked = old.unchecked
 		return g
 	}
@@ -158,14 +163,14 @@ func (a *access) again(old *grant, anonymous bool, clientID string) *grant {
 // the sessions of those who are away. nil when it would not be let in. anonymous
 // says whether any listener lets anonymous clients in.
 func (a *access) standing(user, clientID string, anonymous bool) *grant {
-	u := a.users.Load()
+	u := a.users
 	switch {
 	case user == "" && !anonymous, user != "" && (u == nil || u.byName[user] == nil):
 		return nil
 	case user != "":
 		return newGrant(user, clientID, u.byName[user].rules)
 	case u != nil:
-		return newGrant("", clientID, u.anonymous)
+		return newGrant("", clientID, u.anonymous.ruleLists)
 	}
 	return newGrant("", clientID, everything)
 }
@@ -229,7 +234,7 @@ type grant struct {
 	// What the client showed for it.
 	hash      string // that its password fitted
 	cert      string // common name of its certificate
-	unchecked bool   // a name or a password, when there was no users file
+	unchecked bool   // a name or a password, when there was nothing to check it by
 }
 
 var everything = ruleLists{Publish: []string{"#"}, Subscribe: []string{"#", "$SYS/#"}}

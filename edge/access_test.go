@@ -25,7 +25,7 @@ func accessWith(t *testing.T, text string) *access {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := newAccess(AccessConfig{UsersFile: path}, nil)
+	a, err := newAccess(AccessConfig{UsersFile: path}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ certificate = "card-cn"
 }
 
 func TestWithoutUsersFile(t *testing.T) {
-	a, err := newAccess(AccessConfig{}, nil)
+	a, err := newAccess(AccessConfig{}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,13 +248,14 @@ func TestReload(t *testing.T) {
 	}
 	try("old", loginOK)
 	os.WriteFile(a.cfg.UsersFile, []byte(entry("new")), 0o600)
-	if err := a.reload(); err != nil {
+	a, err := newAccess(a.cfg, nil, a.verifier)
+	if err != nil {
 		t.Fatal(err)
 	}
 	try("old", loginBadPassword)
 	try("new", loginOK)
 	os.WriteFile(a.cfg.UsersFile, []byte("nonsense"), 0o600)
-	if err := a.reload(); err == nil {
+	if _, err := newAccess(a.cfg, nil, a.verifier); err == nil {
 		t.Error("a bad file was taken")
 	}
 	try("new", loginOK)

@@ -20,7 +20,7 @@ import (
 // MDNSConfig says what the home's network is told (mDNS and DNS-SD).
 type MDNSConfig struct {
 	// Enabled: the host name, and a service for each listener that others can
-	// reach: _mqtt._tcp or _secure-mqtt._tcp.
+	// reach: _mqtt._tcp or _secure-mqtt._tcp; and _http._tcp for the page.
 	Enabled bool `toml:"enabled"`
 
 	// Host is told as HOST.local; HOST-2.local and so on when another machine has
@@ -111,6 +111,21 @@ func (b *Broker) LocalName() string {
 	return ""
 }
 
+// OfferPage has the network told of a page of the gateway's, where others can
+// reach it: _http._tcp with path=/ (RFC 6763). nil: there is none any more. A
+// page in TLS sends those on who come in plain HTTP.
+func (b *Broker) OfferPage(at net.Addr) {
+	b.page.Store(&at)
+	b.announceAnew()
+}
+
+func (b *Broker) announceAnew() {
+	select {
+	case b.reannounce <- struct{}{}:
+	default:
+	}
+}
+
 // announced returns what is to be told; false for nothing.
 func (b *Broker) announced() (opt mdns.Options, any bool) {
 	cfg := b.config().MDNS
@@ -127,6 +142,13 @@ func (b *Broker) announced() (opt mdns.Options, any bool) {
 	}
 	system := systemServices("/run/systemd/dnssd", "/etc/systemd/dnssd")
 	seen := map[string]bool{}
+	if at := b.page.Load(); at != nil {
+		s, reachable := serviceAt(*at)
+		s.Type, s.Text = "_http._tcp", append([]string{"path=/"}, text...)
+		if any = reachable; reachable && !system[fmt.Sprint(s.Type, " ", s.Port)] {
+			opt.Services = append(opt.Services, s)
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, l := range b.listeners {
@@ -147,16 +169,11 @@ func (b *Broker) announced() (opt mdns.Options, any bool) {
 // service is what a listener offers to others, if they can reach it, and not only
 // a proxy; one without a type has no name in DNS-SD: MQTT in WebSockets.
 func (l *listener) service() (s mdns.Service, reachable bool) {
-	if l.ln == nil {
+	if l.ln == nil || len(l.terms.Load().cfg.Proxies) > 0 {
 		return s, false
 	}
-	at, ok := l.ln.Addr().(*net.TCPAddr)
-	if !ok || at.IP.IsLoopback() || len(l.terms.Load().cfg.Proxies) > 0 {
+	if s, reachable = serviceAt(l.ln.Addr()); !reachable {
 		return s, false
-	}
-	s.Port = uint16(at.Port)
-	if ip, ok := netip.AddrFromSlice(at.IP); ok && !ip.IsUnspecified() {
-		s.Addr = ip.Unmap()
 	}
 	switch t := l.terms.Load(); {
 	case t.path != "":
@@ -164,6 +181,20 @@ func (l *listener) service() (s mdns.Service, reachable bool) {
 		s.Type = "_secure-mqtt._tcp"
 	default:
 		s.Type = "_mqtt._tcp"
+	}
+	return s, true
+}
+
+// serviceAt is something without a type yet that listens at an address, if others
+// can reach that.
+func serviceAt(addr net.Addr) (s mdns.Service, reachable bool) {
+	at, ok := addr.(*net.TCPAddr)
+	if !ok || at.IP.IsLoopback() {
+		return s, false
+	}
+	s.Port = uint16(at.Port)
+	if ip, ok := netip.AddrFromSlice(at.IP); ok && !ip.IsUnspecified() {
+		s.Addr = ip.Unmap()
 	}
 	return s, true
 }

@@ -2,6 +2,8 @@ package edge
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +58,30 @@ func TestWhatIsAnnounced(t *testing.T) {
 		b.conf.Store(&off)
 		if _, any := b.announced(); any {
 			t.Errorf("%s: told although it is switched off", c.what)
+		}
+	}
+}
+
+// A page is told of like a listener, as long as there is one that others can reach.
+func TestPageIsAnnounced(t *testing.T) {
+	b := startBroker(t, Options{Gateway: "gw"})
+	for _, c := range []struct {
+		at   string
+		want string
+	}{
+		{"[::]:8080", "[{_http._tcp 8080 invalid IP [path=/ gateway=gw] }] true"},
+		{"192.0.2.7:80", "[{_http._tcp 80 192.0.2.7 [path=/ gateway=gw] }] true"},
+		{"127.0.0.1:8080", "[] false"},
+		{"", "[] false"},
+	} {
+		var at net.Addr
+		if c.at != "" {
+			at = net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.at))
+		}
+		b.OfferPage(at)
+		opt, any := b.announced()
+		if got := fmt.Sprint(opt.Services, any); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.at, got, c.want)
 		}
 	}
 }

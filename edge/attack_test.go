@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -119,20 +118,27 @@ func framedPacket(first byte, parts ...string) []byte {
 func text(s string) string { return string(binary.BigEndian.AppendUint16(nil, uint16(len(s)))) + s }
 
 // TestSlowloris has clients that send nothing, or a byte now and then, and never
-// come to an end with it: of TLS, HTTP or CONNECT.
+// come to an end with it: of PROXY, TLS, HTTP or CONNECT.
 func TestSlowloris(t *testing.T) {
 	attack(t, func(t *testing.T, o *outpost) {
 		hello := framedPacket(0x10, "\x00\x04MQTT\x05\x02\x00\x3c\x00", text(strings.Repeat("x", 60_000)))
-		upgrade := []byte("GET /mqtt HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 5000))
+		openings := [ways][]byte{
+			hello,
+			[]byte("GET /mqtt HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 5000)),
+			[]byte("\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03" + strings.Repeat("x", 5000)),
+			hello,
+			[]byte("PROXY TCP6 2001:0db8:0000:0000:0000:0000:0000:0001 2001:0db8:0000:0000:0000:0000:0000:0002 65535 65535"),
+		}
 		var all sync.WaitGroup
 		for i := range 300 {
-			nc, err := net.Dial("tcp", o.addrs[i%2])
+			way := i % ways
+			nc, err := o.reach(way)
 			if err != nil {
 				t.Fatal(err)
 			}
 			all.Go(func() {
 				defer nc.Close()
-				slowly := [][]byte{hello, upgrade}[i%2]
+				slowly := openings[way]
 				tick := time.NewTicker(100 * time.Millisecond)
 				defer tick.Stop()
 				for end := time.Now().Add(patientConnect + patience); ; <-tick.C {
@@ -144,7 +150,7 @@ func TestSlowloris(t *testing.T) {
 					if _, err := io.Copy(io.Discard, nc); !errors.Is(err, os.ErrDeadlineExceeded) {
 						return // ended
 					}
-					if i%3 > 0 {
+					if i/ways%3 > 0 {
 						nc.Write(slowly[:1])
 						slowly = slowly[1:]
 					}
@@ -161,7 +167,7 @@ func TestHugePackets(t *testing.T) {
 	attack(t, func(t *testing.T, o *outpost) {
 		waste := bytes.Repeat([]byte{'x'}, 64<<10)
 		o.each(100, func(i int) { // before CONNECT
-			p, err := o.dial(i % 2)
+			p, err := o.dial(i)
 			if err != nil {
 				t.Error(err)
 				return
@@ -171,7 +177,7 @@ func TestHugePackets(t *testing.T) {
 			p.verdict()
 		})
 		o.each(100, func(i int) {
-			if p := o.known(i%2, fmt.Sprint("huge", i)); p != nil {
+			if p := o.known(i, fmt.Sprint("huge", i)); p != nil {
 				p.push(append([]byte("\x30\xff\xff\xff\x7f\x00\x01a"), waste...))
 				if got := p.verdict(); got != 0x95 && got != -1 { // what it sent in vain can reset the connection
 					t.Errorf("256 MiB: got reason %#x", got)
@@ -180,7 +186,7 @@ func TestHugePackets(t *testing.T) {
 			}
 		})
 		o.each(50, func(i int) { // a WebSocket frame without end
-			if p := o.known(1, fmt.Sprint("frame", i)); p != nil {
+			if p := o.known(byWebSocket, fmt.Sprint("frame", i)); p != nil {
 				sock := socketOf(p.nc)
 				sock.Write([]byte("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"))
 				for range 40 {
@@ -196,7 +202,7 @@ func TestHugePackets(t *testing.T) {
 		part = append(part, "\x00\x01a\x00"...)
 		part = append(part, bytes.Repeat([]byte{'x'}, 900_000)...)
 		o.each(300, func(i int) {
-			if p := o.known(0, fmt.Sprint("part", i)); p != nil {
+			if p := o.known(i, fmt.Sprint("part", i)); p != nil {
 				p.push(part)
 			}
 		})
@@ -209,7 +215,7 @@ func TestAliasAbuse(t *testing.T) {
 	attack(t, func(t *testing.T, o *outpost) {
 		refused := make(chan int, 300)
 		o.each(200, func(i int) {
-			p := o.known(0, fmt.Sprint("alias", i))
+			p := o.known(i, fmt.Sprint("alias", i))
 			if p == nil {
 				return
 			}

@@ -369,8 +369,8 @@ func TestPropertiesPassThrough(t *testing.T) {
 	old.message("t", "x")
 }
 
-// TestHalfOpen has clients vanish without a word while others go on.
-func TestHalfOpen(t *testing.T) {
+// TestEndWithinAPacket has clients close or reset their connection in the middle of a packet.
+func TestEndWithinAPacket(t *testing.T) {
 	b := startBroker(t, Options{})
 	for i := range 20 {
 		p := connect(t, b, fmt.Sprint("p", i))

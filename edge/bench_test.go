@@ -52,17 +52,24 @@ func swallow(nc net.Conn, n int) error {
 
 // pour publishes n messages with a window of QoS 1 messages unacknowledged.
 func pour(nc net.Conn, n int, qos byte, window int) error {
+	return pourOnto(nc, n, qos, window, 100, func(int) string { return "bench" })
+}
+
+// pourOnto is pour with payloads of a size, each to the topic of its number.
+func pourOnto(nc net.Conn, n int, qos byte, window, size int, topic func(int) string) error {
 	nc.SetDeadline(time.Now().Add(4 * patience))
 	ack := make([]byte, 4*window)
 	var out []byte
+	payload := make([]byte, size)
 	for i := 0; i < n; {
 		out = out[:0]
 		some := min(window, n-i)
 		for range some {
+			out, _ = appendPublish(out, &Message{Topic: topic(i), Payload: payload}, &publishForm{v5: true, qos: qos})
 			i++
-			out, _ = appendPublish(out, &Message{Topic: "bench", Payload: make([]byte, 100)}, &publishForm{v5: true, qos: qos})
 			if qos > 0 {
-				out[len(out)-103], out[len(out)-102] = byte(i>>8), byte(i|1)
+				id := out[len(out)-size-3:] // before the properties' length
+				id[0], id[1] = byte(i>>8), byte(i|1)
 			}
 		}
 		if _, err := nc.Write(out); err != nil {

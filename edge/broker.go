@@ -22,7 +22,8 @@ import (
 
 // Options are what a broker needs besides its configuration.
 type Options struct {
-	// Dir is where edge.db lies. Empty: retained messages live in memory only.
+	// Dir is where edge.db lies, users.toml and the console's administrator. Empty:
+	// retained messages live in memory only, and no user can be added.
 	Dir string
 
 	// Log may be nil.
@@ -56,7 +57,7 @@ type Broker struct {
 	conf   atomic.Pointer[Config]
 	access atomic.Pointer[access]
 
-	claiming      sync.Mutex
+	changing      sync.Mutex              // over Reload and all changes of users; taken before mu
 	administrator atomic.Pointer[account] // of the console; nil until somebody claims to be it
 
 	trie   trie
@@ -78,7 +79,8 @@ type Broker struct {
 	stopping    chan struct{}
 	reannounce  chan struct{} // what mDNS tells may have changed
 	responder   atomic.Pointer[mdns.Responder]
-	readers     sync.WaitGroup // goroutines of connections
+	page        atomic.Pointer[net.Addr] // of OfferPage
+	readers     sync.WaitGroup           // goroutines of connections
 	writers     sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows; taken before a session's mu
@@ -115,14 +117,14 @@ func New(cfg Config, opt Options) (*Broker, error) {
 	}
 	b.trie.memory = &b.memory
 	b.routes = routes{trie: &b.trie, m: map[string]*route{}}
-	who, err := newAccess(cfg.Access, nil)
+	who, err := newAccess(cfg.Access, b.readKept(), nil)
 	if err != nil {
 		return nil, err
 	}
 	b.access.Store(who)
 	b.loadAdministrator()
 	b.conf.Store(&cfg)
-	b.warnClosed(cfg)
+	b.warn(cfg, who)
 	for _, l := range cfg.Listeners {
 		made, err := newListener(l, b.log)
 		if err != nil {

@@ -2,11 +2,12 @@ package edge
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"tidegate/internal/inorder"
 )
 
 // Client is one device as people see it: connected, or away with a session that
@@ -68,7 +69,7 @@ func (b *Broker) Clients() []Client {
 			all = append(all, c)
 		}
 	}
-	slices.SortFunc(all, func(a, b Client) int { return strings.Compare(a.ID, b.ID) })
+	inorder.Sort(all, func(a, b Client) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }
 
@@ -183,7 +184,7 @@ func (s *session) detail() (ClientDetail, bool) {
 	for filter, sub := range s.subs {
 		d.Filters = append(d.Filters, ClientFilter{filter, sub.qos})
 	}
-	slices.SortFunc(d.Filters, func(a, b ClientFilter) int { return cmp.Compare(a.Filter, b.Filter) })
+	inorder.Sort(d.Filters, func(a, b ClientFilter) int { return cmp.Compare(a.Filter, b.Filter) })
 	w := s.will
 	if c := s.conn.Load(); c != nil {
 		d.KeepAlive, d.InFlight = c.keepAlive*2/3, s.out.flying

@@ -80,7 +80,7 @@
 //
 // # Locks
 //
-// In this order: seat.attach, Broker.mu, Broker.retaining, session.mu, conn.mu.
+// In this order: Broker.changing, seat.attach, Broker.mu, Broker.retaining, session.mu, conn.mu.
 // The trie's, the route cache's and a watcher's locks are taken last, and never
 // around another. Nothing blocks and no callback runs under session.mu or conn.mu.
 // Under Broker.retaining only Forward is called, which publishes nothing itself.

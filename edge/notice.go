@@ -66,11 +66,15 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:noticeText], "") + "..."
 }
 
-// warnClosed tells of a configuration, such as the default, that lets nobody in.
-func (b *Broker) warnClosed(cfg Config) {
+// warn tells of a configuration, such as the default, that lets nobody in, and of
+// users that are in two files.
+func (b *Broker) warn(cfg Config, who *access) {
 	anonymous := func(l ListenerConfig) bool { return l.Anonymous }
-	if cfg.Access.UsersFile == "" && !slices.ContainsFunc(cfg.Listeners, anonymous) {
-		b.log.Warn("nobody is let in: set anonymous = true on a listener, or name a users-file")
+	if who.users == nil && !slices.ContainsFunc(cfg.Listeners, anonymous) {
+		b.log.Warn("nobody is let in: add a device (tidegate device add), name a users-file, or set anonymous = true on a listener")
+	}
+	for _, name := range who.clashes() {
+		b.log.Warn("a user is in the users file of the configuration and was added here too: the file holds", "user", name)
 	}
 }
 

@@ -3,12 +3,14 @@ package edge
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,15 +23,25 @@ import (
 )
 
 // outpost is a broker in a process of its own, with the default limits: its
-// memory, descriptors and goroutines are nobody else's. Listener 0 is plain, 1
-// takes WebSockets.
+// memory, descriptors and goroutines are nobody else's. It has a listener for
+// each of the ways.
 type outpost struct {
 	t     *testing.T
 	pid   int
 	ask   io.Writer
 	said  *bufio.Scanner
-	addrs []string
+	addrs []string // by way
 }
+
+// Ways into an outpost.
+const (
+	byTCP = iota
+	byWebSocket
+	byTLS
+	byUnix
+	byProxy // that tells of a client elsewhere
+	ways    // so many
+)
 
 // usage is what a process has in use.
 type usage struct {
@@ -44,7 +56,7 @@ type usage struct {
 const outpostEnv = "EDGE_OUTPOST"
 
 // patientConnect is how long a client of an outpost may take for its CONNECT.
-const patientConnect = 3 * time.Second
+const patientConnect = 6 * time.Second
 
 // TestOutpost sees an outpost do what brokers do, and is the outpost.
 func TestOutpost(t *testing.T) {
@@ -65,7 +77,15 @@ func TestOutpost(t *testing.T) {
 // what it uses.
 func beOutpost(t *testing.T, dir string) {
 	cfg := DefaultConfig()
-	cfg.Listeners = []ListenerConfig{{Bind: "127.0.0.1:0", Anonymous: true}, {Bind: "127.0.0.1:0", Anonymous: true, Protocol: overWebSocket}}
+	cert := newCertFiles(t, newAuthority(t, "home CA"), 1)
+	cfg.Listeners = make([]ListenerConfig, ways)
+	for i := range cfg.Listeners {
+		cfg.Listeners[i] = ListenerConfig{Bind: "127.0.0.1:0", Anonymous: true}
+	}
+	cfg.Listeners[byWebSocket].Protocol = overWebSocket
+	cfg.Listeners[byTLS].Cert, cfg.Listeners[byTLS].Key = cert.cert, cert.key
+	cfg.Listeners[byUnix].Bind = unixPrefix + filepath.Join(cert.dir, "s")
+	cfg.Listeners[byProxy].Proxies = []string{"127.0.0.1"}
 	cfg.Limits.ConnectTimeout = conf.Duration(patientConnect)
 	b, err := New(cfg, Options{Dir: dir})
 	if err != nil {
@@ -119,7 +139,7 @@ func newOutpost(t *testing.T) *outpost {
 			t.Errorf("the outpost: %v", err)
 		}
 	})
-	for range 2 {
+	for range ways {
 		o.addrs = append(o.addrs, o.line())
 	}
 	return o
@@ -158,13 +178,43 @@ func (o *outpost) usage() (u usage) {
 	return u
 }
 
-// dial connects to listener i, and speaks WebSocket where that does.
-func (o *outpost) dial(i int) (*peer, error) {
-	nc, err := net.Dial("tcp", o.addrs[i])
-	if err == nil && i == 1 {
+// reach opens the way i, of as many as there are, and says nothing on it.
+func (o *outpost) reach(i int) (net.Conn, error) {
+	if i == byUnix {
+		return net.Dial("unix", o.addrs[i])
+	}
+	return net.Dial("tcp", o.addrs[i])
+}
+
+// dial comes in by the way i, and by the first again after the last. It tries
+// again when it was too slow for the broker's patience, as on a busy machine.
+func (o *outpost) dial(i int) (p *peer, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		if p, err = o.dialOnce(i % ways); err == nil || time.Now().After(end) {
+			return p, err
+		}
+	}
+}
+
+func (o *outpost) dialOnce(i int) (*peer, error) {
+	nc, err := o.reach(i)
+	switch {
+	case err != nil:
+	case i == byWebSocket:
 		nc, err = openWebSocket(o.t.Context(), nc, "/mqtt")
+	case i == byTLS:
+		secure := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+		secure.SetDeadline(time.Now().Add(patience))
+		err = secure.HandshakeContext(o.t.Context())
+		secure.SetDeadline(time.Time{})
+		nc = secure
+	case i == byProxy:
+		_, err = nc.Write([]byte("PROXY TCP4 10.1.2.3 127.0.0.1 4660 1883\r\n"))
 	}
 	if err != nil {
+		if nc != nil {
+			nc.Close()
+		}
 		return nil, err
 	}
 	return &peer{t: o.t, nc: nc, r: bufio.NewReader(nc), v: 5}, nil

@@ -69,8 +69,30 @@ func argonHash(password []byte, memory, passes uint32, lanes uint8) string {
 // use it for a password that a person chose.
 func GeneratePassword() (password, hash string) {
 	password = rand.Text() + rand.Text()[:6]
+	return password, fastHash(password)
+}
+
+// typed are what a person tells apart on paper and types on a telephone: no l like
+// 1, no o like 0. There are 32.
+const typed = "abcdefghijkmnpqrstuvwxyz23456789"
+
+// typedPassword returns a random password of 100 bits that can be typed into a
+// device, such as k7mq-2xvt-9hdp-4rwn-bu3e, and its fast hash. All of the world's
+// machines for finding SHA-256 sums, together, would take decades to guess it.
+func typedPassword() (password, hash string) {
+	var b strings.Builder
+	for i, r := range randomBytes(20) {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte('-')
+		}
+		b.WriteByte(typed[r%32])
+	}
+	return b.String(), fastHash(b.String())
+}
+
+func fastHash(password string) string {
 	salt := randomBytes(saltBytes)
-	return password, fastPrefix + b64.EncodeToString(salt) + "$" + b64.EncodeToString(fastSum(salt, []byte(password)))
+	return fastPrefix + b64.EncodeToString(salt) + "$" + b64.EncodeToString(fastSum(salt, []byte(password)))
 }
 
 func fastSum(salt, password []byte) []byte {

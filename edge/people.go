@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"tidegate/internal/whole"
 )
 
 // Roles of people in the gateway's console, as in a users file: console = "read".
@@ -19,10 +20,10 @@ const (
 // Administrator is the user whom the first visitor of the console makes.
 const Administrator = "admin"
 
-// administratorFile is in the data directory: the hash of the administrator's
+// AdministratorFile is in the data directory: the hash of the administrator's
 // password, for a gateway whose users file gives nobody a role. That user is for
 // the console only and is no MQTT user.
-const administratorFile = "administrator"
+const AdministratorFile = "administrator"
 
 // What Authenticate and ClaimConsole may answer.
 var (
@@ -48,7 +49,7 @@ func (b *Broker) loadAdministrator() {
 
 // readAdministrator reads the file; no account when there is none.
 func readAdministrator(dir string) (*account, error) {
-	name := filepath.Join(dir, administratorFile)
+	name := filepath.Join(dir, AdministratorFile)
 	text, err := readLimited(name, 4096)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -66,7 +67,7 @@ func readAdministrator(dir string) (*account, error) {
 // person is the account that a name means in the console: that of the users file,
 // else the one that a first visitor made; nil for neither.
 func (b *Broker) person(name string) *account {
-	if u := b.access.Load().users.Load(); u != nil && u.byName[name] != nil {
+	if u := b.access.Load().users; u != nil && u.byName[name] != nil {
 		return u.byName[name]
 	}
 	if a := b.administrator.Load(); a != nil && a.name == name {
@@ -82,7 +83,7 @@ func (b *Broker) person(name string) *account {
 func (b *Broker) Authenticate(ctx context.Context, name, password, from string) (role string, err error) {
 	access, by := b.access.Load(), b.person(name)
 	var hashes []*passwordHash
-	if u := access.users.Load(); u != nil {
+	if u := access.users; u != nil {
 		hashes = u.hashes
 	}
 	if a := b.administrator.Load(); len(hashes) == 0 && a != nil {
@@ -111,10 +112,11 @@ func (b *Broker) ConsoleRole(name string) (role, mark string) {
 
 // ConsoleUnclaimed says whether nobody has a role in the console.
 func (b *Broker) ConsoleUnclaimed() bool {
-	if b.administrator.Load() != nil {
-		return false
+	who := b.access.Load()
+	if b.administrator.Load() != nil || who.kept != nil && who.kept.fault != nil {
+		return false // what cannot be read may name somebody
 	}
-	u := b.access.Load().users.Load()
+	u := who.users
 	if u == nil {
 		return true
 	}
@@ -130,42 +132,26 @@ func (b *Broker) ConsoleUnclaimed() bool {
 // returns, and returns the name. ErrClaimed when somebody has a role, or when the
 // users file has a user of that name.
 func (b *Broker) ClaimConsole(password string) (name string, err error) {
-	b.claiming.Lock()
-	defer b.claiming.Unlock()
+	b.changing.Lock()
+	defer b.changing.Unlock()
 	if !b.ConsoleUnclaimed() || b.person(Administrator) != nil {
 		return "", ErrClaimed
 	}
 	if b.opt.Dir == "" {
 		return "", errors.New("there is no data directory to keep the password in")
 	}
-	text := HashPassword([]byte(password))
-	hash, err := parseHash(text)
-	if err != nil {
-		return "", err
-	}
-	if err := writeAdministrator(b.opt.Dir, text); err != nil {
-		return "", fmt.Errorf("keep the administrator's password: %w", err)
-	}
-	b.administrator.Store(&account{name: Administrator, hash: hash, console: ConsoleAdmin})
-	return Administrator, nil
+	return Administrator, b.setAdministrator(HashPassword([]byte(password)))
 }
 
-// writeAdministrator makes the file whole or not at all, whenever the power fails.
-func writeAdministrator(dir, text string) (err error) {
-	f, err := os.CreateTemp(dir, administratorFile+".*") // for its owner only
+// setAdministrator gives the administrator another password. changing is held.
+func (b *Broker) setAdministrator(text string) error {
+	hash, err := parseHash(text)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, administratorFile))
+	if err := whole.Write(filepath.Join(b.opt.Dir, AdministratorFile), whole.Bytes([]byte(text+"\n"))); err != nil {
+		return fmt.Errorf("keep the administrator's password: %w", err)
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	b.administrator.Store(&account{name: Administrator, hash: hash, console: ConsoleAdmin})
+	return nil
 }

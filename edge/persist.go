@@ -5,10 +5,11 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"tidegate/internal/inorder"
 )
 
 // defaultYouth is how old a message to a connected client must be before it is
@@ -167,7 +168,7 @@ func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now
 	for _, sub := range s.subs {
 		v.subs = append(v.subs, savedSub{sub.filter, sub.options(), sub.ids})
 	}
-	slices.SortFunc(v.subs, func(a, b savedSub) int { return cmp.Compare(a.filter, b.filter) })
+	inorder.Sort(v.subs, func(a, b savedSub) int { return cmp.Compare(a.filter, b.filter) })
 	// Packet ids matter for what is in flight, and is on disk.
 	if sent := min(o.gone, int(max(c.next.hi, o.base)-o.base)); sent > 0 {
 		v.base, v.first = o.base, o.first
@@ -299,18 +300,19 @@ func (k *keeper) age(list []sessionChange) []sessionChange {
 func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 	k := &b.store.keeper
 	now := time.Now()
-	var left []delivery // by sessions that end here, to other members of shared subscriptions
 	for _, v := range saved {
 		k.next = max(k.next, v.number)
+		older := b.seats[v.id]
+		if older == nil && len(b.absent) >= b.config().Session.Sessions {
+			b.stats.droppedSessions.Add(1)
+			v.left = 0
+		}
 		s, whole := b.revived(v, final, now)
 		if !anew {
 			k.found(s, v, whole)
 		}
-		older := b.seats[v.id]
-		if v.id == "" || len(b.absent) >= b.config().Session.Sessions {
-			_, orphans := s.end() // and leaves the disk with the next commit
-			left = append(left, orphans...)
-			b.stats.droppedSessions.Add(1)
+		if v.id == "" {
+			s.end() // and leaves the disk with the next commit
 			continue
 		}
 		if older != nil {
@@ -330,7 +332,6 @@ func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 	for _, s := range b.absentees() {
 		b.reviewAway(s) // the users file may be another than before
 	}
-	b.bequeath(left)
 }
 
 // found notes what a session has on disk. If its deliveries have other

@@ -47,6 +47,31 @@ func TestDelayedWillsAcrossRestart(t *testing.T) {
 	}
 }
 
+// A session that is one too many after a restart leaves its will, and to another
+// member of a shared subscription what it had not been sent.
+func TestTooManyAtTheStart(t *testing.T) {
+	dir := t.TempDir()
+	b := listenIn(t, dir, func(c *Config) { c.Session.Sessions = 1 })
+	of := func(topic string) *Message {
+		return &Message{Topic: topic, Payload: []byte("x"), QoS: 1, Retain: topic == "will"}
+	}
+	waits := savedDelivery{m: of("t"), qos: 1, shared: "$share/g/t"}
+	b.restore([]*savedSession{
+		{number: 1, id: "kept", expiry: time.Hour, left: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}},
+		{number: 2, id: "one too many", expiry: time.Hour, left: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}, will: &savedWill{time.Hour, *of("will")}, queue: []savedDelivery{waits}},
+	}, false, true)
+	run(t, b)
+	until(t, "the will is retained", func() bool { return b.Stats().Retained == 1 })
+	if got := b.Stats().DroppedSessions; got != 1 {
+		t.Errorf("%d sessions dropped, want 1", got)
+	}
+	kept := connect(t, b, "kept", resume(), expiry(3600))
+	kept.message("t", "x")
+	if dial(t, b).connect("one too many", resume(), expiry(3600)).SessionPresent {
+		t.Error("the session is there")
+	}
+}
+
 // A session whose time was over while the power was off leaves its will, and to
 // another member of a shared subscription what it had not been sent.
 func TestExpiredWhileOff(t *testing.T) {

@@ -108,8 +108,9 @@ func (b *Broker) Flush() {
 	b.dirtyMu.Unlock()
 }
 
-// publish takes a PUBLISH from c's client. body is the caller's to keep.
-func (c *conn) publish(first byte, body []byte) error {
+// publish takes a PUBLISH from c's client, and makes it m, which is empty. body is
+// nobody else's.
+func (c *conn) publish(first byte, body []byte, m *Message) error {
 	in, err := parsePublish(first, body, c.v5)
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func (c *conn) publish(first byte, body []byte) error {
 	if err != nil || known {
 		return err
 	}
-	m := &Message{Topic: rt.topic, Payload: in.payload, Properties: in.properties, From: c.sess.id,
+	*m = Message{Topic: rt.topic, Payload: in.payload, Properties: in.properties, From: c.sess.id,
 		Accepted: time.Now(), Expiry: in.expiry, QoS: in.qos, Retain: in.retain}
 	if len(m.Properties) == 0 {
 		m.Properties = nil

@@ -35,10 +35,11 @@ func (c *conn) loop() error {
 func (c *conn) packet(first byte, body []byte, own bool) error {
 	kind := first >> 4
 	if kind == packets.Publish {
-		if !own {
-			body = bytes.Clone(body)
+		if own {
+			return c.publish(first, body, new(Message))
 		}
-		return c.publish(first, body)
+		m, body := letter(body)
+		return c.publish(first, body, m)
 	}
 	var head packets.FixedHeader
 	if err := head.Decode(first); err != nil {

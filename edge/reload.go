@@ -13,16 +13,51 @@ import (
 // they may not have: these are disconnected with 0x87. A user whose password
 // has another hash is such a client. Sessions of clients that are away are judged
 // by their user's name, and end when they hold what is not allowed any more; wills
-// that wait have the permissions of now. With an error nothing has changed.
+// that wait have the permissions of now. With an error nothing has changed. The file
+// of users that people added is read again too; of a damaged one is said in the log,
+// and the users of before stay.
 func (b *Broker) Reload(cfg Config) error {
-	if err := b.apply(cfg); err != nil {
+	cut, err := b.reconfigure(cfg)
+	if err != nil {
 		return err
 	}
-	select {
-	case b.reannounce <- struct{}{}:
-	default:
+	b.announceAnew()
+	b.cutOff(cut)
+	return nil
+}
+
+func (b *Broker) reconfigure(cfg Config) (cut []*conn, err error) {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	if err := b.apply(cfg); err != nil {
+		return nil, err
 	}
-	var cut []*conn
+	return b.reviewAll(), nil
+}
+
+func (b *Broker) apply(cfg Config) error {
+	if err := problems(cfg.Check()); err != nil {
+		return err
+	}
+	old := b.access.Load()
+	who, err := newAccess(cfg.Access, b.readKept().orElse(old.kept), old.verifier)
+	if err != nil {
+		return err
+	}
+	b.warn(cfg, who)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.relisten(cfg.Listeners); err != nil {
+		return err
+	}
+	b.conf.Store(&cfg)
+	b.access.Store(who) // last: who attaches meanwhile looks at it to see a change
+	return nil
+}
+
+// reviewAll gives everybody the permissions of now, and returns the connections
+// that must go. changing is held, or an older change could be the last.
+func (b *Broker) reviewAll() (cut []*conn) {
 	for _, c := range b.connections() {
 		if c.joined.Load() && !c.review() {
 			c.cut.Store(true)
@@ -32,30 +67,15 @@ func (b *Broker) Reload(cfg Config) error {
 	for _, s := range b.absentees() {
 		b.reviewAway(s)
 	}
+	return cut
+}
+
+// cutOff ends the connections that reviewAll returned.
+func (b *Broker) cutOff(cut []*conn) {
 	if len(cut) > 0 {
 		b.log.Info("clients disconnected, since they may not do any more what they did", "connections", len(cut))
 	}
 	dismiss(cut, packets.ErrNotAuthorized.Code)
-	return nil
-}
-
-func (b *Broker) apply(cfg Config) error {
-	if err := problems(cfg.Check()); err != nil {
-		return err
-	}
-	b.warnClosed(cfg)
-	who, err := newAccess(cfg.Access, b.access.Load().verifier)
-	if err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.relisten(cfg.Listeners); err != nil {
-		return err
-	}
-	b.conf.Store(&cfg)
-	b.access.Store(who) // last: who attaches meanwhile looks at it to see a reload
-	return nil
 }
 
 // review gives a client that has joined the permissions it has now. It returns

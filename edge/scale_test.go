@@ -2,34 +2,76 @@ package edge
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// BenchmarkRetained delivers 50,000 retained messages to a new subscriber; one
-// operation is one message.
+// BenchmarkRetained delivers 50,000 retained messages to a new subscriber to all of
+// them, and as many in turn by fan-out to 200 subscribers and, live and each on a
+// topic of its own, to one. The ratios are of the time for one delivery.
 func BenchmarkRetained(b *testing.B) {
+	const topics, subscribers = 50_000, 200
 	br := startBroker(b, Options{}, func(c *Config) { c.Limits.Retained = 100_000 })
-	const topics = 50_000
+	topic := func(i int) string { return fmt.Sprintf("bench/%d/%d", i/1000, i%1000) }
 	for i := range topics {
-		br.Publish(&Message{Topic: fmt.Sprintf("bench/%d/%d", i/1000, i%1000), Payload: make([]byte, 256), QoS: 1, Retain: true, Accepted: time.Now()}, Ticket{})
+		br.Publish(&Message{Topic: topic(i), Payload: make([]byte, 256), QoS: 1, Retain: true, Accepted: time.Now()}, Ticket{})
 	}
 	for qos := range byte(2) {
 		b.Run(fmt.Sprint("qos ", qos), func(b *testing.B) {
-			b.ReportAllocs()
-			s := connect(b, br, "s")
-			for n := 0; n < b.N; n += topics {
-				pk := &packets.Packet{ProtocolVersion: 5, FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 9, Filters: packets.Subscriptions{{Filter: "bench/#", Qos: qos}}}
-				s.write(pk)
-				if err := swallow(s.nc, topics); err != nil {
-					b.Fatal(err)
-				}
+			var retained, fanned, live time.Duration
+			one := connect(b, br, "one", receiveMax(65535))
+			many := make([]*peer, subscribers)
+			for i := range many {
+				many[i] = connect(b, br, fmt.Sprint("s", i), receiveMax(65535))
+				many[i].subscribe(sub{filter: "fan", qos: qos})
 			}
-			s.bye()
+			p := connect(b, br, "p")
+			for b.Loop() {
+				one.write(&packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe}, PacketID: 9, Filters: packets.Subscriptions{{Filter: "bench/#", Qos: qos}}})
+				retained += deliver(b, topics, nil, nil, one)
+				live += deliver(b, topics, p, func(i int) string { return topic(i % topics) }, one)
+				one.write(&packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Unsubscribe}, PacketID: 9, Filters: packets.Subscriptions{{Filter: "bench/#"}}})
+				one.expect(packets.Unsuback)
+				fanned += deliver(b, 10*topics/subscribers, p, func(int) string { return "fan" }, many...) / 10
+			}
+			each := func(d time.Duration) float64 { return float64(d) / float64(b.N*topics) }
+			b.ReportMetric(each(retained), "ns/retained")
+			b.ReportMetric(each(live), "ns/live")
+			b.ReportMetric(each(fanned), "ns/fan-out")
+			b.ReportMetric(float64(retained)/float64(live), "retained:live")
+			b.ReportMetric(float64(retained)/float64(fanned), "retained:fan-out")
+			one.bye()
+			for _, s := range many {
+				s.bye()
+			}
+			p.bye()
 		})
 	}
+}
+
+// deliver publishes n messages through p, unless that is nil, and returns how long
+// it takes until each of some subscribers has them.
+func deliver(b *testing.B, n int, p *peer, topic func(int) string, to ...*peer) time.Duration {
+	b.Helper()
+	var all sync.WaitGroup
+	begin := time.Now()
+	for _, s := range to {
+		all.Go(func() {
+			if err := swallow(s.nc, n); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	if p != nil {
+		if err := pourOnto(p.nc, n, 1, 20, 256, topic); err != nil {
+			b.Error(err)
+		}
+	}
+	all.Wait()
+	return time.Since(begin)
 }
 
 // BenchmarkPublishCost is what the way from a topic to its receivers takes as

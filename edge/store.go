@@ -16,6 +16,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"tidegate/internal/advice"
+	"tidegate/internal/inorder"
+	"tidegate/internal/wall"
 	"tidegate/internal/wear"
 )
 
@@ -84,7 +86,7 @@ func openStore(dir string, syncEvery time.Duration, budget *wear.Budget, log *sl
 		budget = wear.NewBudget(0, 1<<40)
 	}
 	s := &store{dir: dir, path: filepath.Join(dir, "edge.db"), log: log, lock: lock, messages: 20_000, bytes: 32 << 20,
-		clock: systemClock, rows: map[string]*storeRow{}, dirty: map[string]struct{}{}}
+		clock: wall.Now, rows: map[string]*storeRow{}, dirty: map[string]struct{}{}}
 	s.keeper = keeper{kept: map[*session]*keptSession{}, seed: maphash.MakeSeed(), most: 128 << 20, youth: defaultYouth}
 	s.committer = wear.NewCommitter(budget, syncEvery, syncEvery, s.write)
 	return s, nil
@@ -236,6 +238,7 @@ func (s *store) snapshot() storeStats {
 // rowChange is one row to write; m is nil for a row to delete.
 type rowChange struct {
 	topic string
+	key   []byte
 	m     *Message
 }
 
@@ -299,7 +302,9 @@ func (s *store) settle(changes []rowChange, err error) {
 	}
 }
 
-// due takes the changed rows. A message that is over leaves here.
+// due takes the changed rows, by key: bbolt makes room for a key in all that came
+// before it in the same page of a transaction, which may be everything. A message
+// that is over leaves here.
 func (s *store) due() []rowChange {
 	now, _ := s.clock()
 	s.mu.Lock()
@@ -315,10 +320,11 @@ func (s *store) due() []rowChange {
 		s.tidy(topic, row)
 		if row.now != nil && row.now.Expiry > 0 || !sameRetained(row.now, row.kept) {
 			row.writing = true
-			changes = append(changes, rowChange{topic, row.now})
+			changes = append(changes, rowChange{topic, rowKey(topic), row.now})
 		}
 	}
 	clear(s.dirty)
+	inorder.Sort(changes, func(a, b rowChange) int { return bytes.Compare(a.key, b.key) })
 	return changes
 }
 
@@ -368,11 +374,10 @@ func put(tx *bbolt.Tx, changes []rowChange, now time.Time, synchronised bool) er
 		if err != nil {
 			return err
 		}
-		key := rowKey(c.topic)
 		if c.m == nil {
-			err = bucket.Delete(key)
+			err = bucket.Delete(c.key)
 		} else {
-			err = bucket.Put(key, encodeRow(key, c.m, uint64(tx.ID()), now, synchronised))
+			err = bucket.Put(c.key, encodeRow(c.key, c.m, uint64(tx.ID()), now, synchronised))
 		}
 	}
 	return err

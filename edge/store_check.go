@@ -11,6 +11,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"tidegate/internal/boltpage"
+	"tidegate/internal/wall"
 )
 
 const dbPageSize = boltpage.Size
@@ -78,7 +79,7 @@ func readRows(tx *bbolt.Tx, keep func(*Message)) error {
 		return nil
 	}
 	bad := 0
-	now, synchronised := systemClock()
+	now, synchronised := wall.Now()
 	err := bucket.ForEach(func(key, row []byte) error {
 		m, _, err := decodeRow(key, row, now, synchronised)
 		if err != nil {
@@ -112,7 +113,7 @@ func salvage(path string, keep func(*Message)) ([]*savedSession, error) {
 		return nil, err
 	}
 	s := &salvager{f: f, pages: uint64(info.Size() / dbPageSize), seen: map[uint64]bool{}, best: map[string]savedRow{}, trusted: true}
-	s.now, s.synchronised = systemClock()
+	s.now, s.synchronised = wall.Now()
 	newest, _ := boltpage.Newest(f, info.Size()) // one whole meta will do
 	if !s.walk(newest.Root, "", 0) {
 		s.trusted = false

@@ -13,6 +13,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"tidegate/internal/whole"
 )
 
 const (
@@ -241,7 +243,7 @@ func (s *store) setAside() (string, error) {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}
-	return aside, errors.Join(err, syncDir(s.dir))
+	return aside, errors.Join(err, whole.SyncDir(s.dir))
 }
 
 // close ends the store after run, or in place of it.
@@ -279,13 +281,5 @@ func (s *store) forgetClean() error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, syncDir(s.dir))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(err, whole.SyncDir(s.dir))
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A row of edge.db, version 1. All numbers are little-endian.
@@ -38,11 +36,6 @@ var (
 // wallClock returns the time of day and whether it is synchronised; a Pi has
 // no clock that runs while it is off.
 type wallClock func() (now time.Time, synchronised bool)
-
-func systemClock() (time.Time, bool) {
-	state, err := unix.Adjtimex(&unix.Timex{})
-	return time.Now(), err == nil && state != unix.TIME_ERROR
-}
 
 func rowKey(topic string) []byte {
 	if len(topic) <= longTopic {

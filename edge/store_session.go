@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"tidegate/internal/inorder"
+	"tidegate/internal/wall"
 )
 
 // Two buckets hold the sessions. Software that knows only retained messages
@@ -350,7 +353,7 @@ func (a *savedSessions) list() []*savedSession {
 	all := slices.SortedFunc(maps.Values(a.sessions), func(x, y *savedSession) int { return cmp.Compare(x.number, y.number) })
 	for _, v := range all {
 		v.queue = a.queues[v.number]
-		slices.SortFunc(v.queue, func(x, y savedDelivery) int { return cmp.Compare(x.at, y.at) })
+		inorder.Sort(v.queue, func(x, y savedDelivery) int { return cmp.Compare(x.at, y.at) })
 	}
 	return all
 }
@@ -363,7 +366,7 @@ func readSessions(tx *bbolt.Tx) (all []*savedSession, final bool, err error) {
 	if sessions == nil || queues == nil {
 		return nil, false, nil
 	}
-	now, synchronised := systemClock()
+	now, synchronised := wall.Now()
 	var found savedSessions
 	var bad []error
 	each := func(take func(key, row []byte, now time.Time, synchronised bool) error) func(key, row []byte) error {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -463,4 +464,31 @@ func bytesWritten(t *testing.T) (n int64) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// Rows are written by key, long topics among the others by what stands for them.
+func TestDueIsSorted(t *testing.T) {
+	s := storeIn(t, t.TempDir())
+	for i := range 100 {
+		s.retain(retained(fmt.Sprint(i), "x"))
+		s.retain(retained(fmt.Sprint(i, strings.Repeat("/long", longTopic)), "x"))
+	}
+	changes := s.due()
+	if !slices.IsSortedFunc(changes, func(a, b rowChange) int { return bytes.Compare(a.key, b.key) }) || len(changes) != 200 {
+		t.Errorf("%d changes, not by key", len(changes))
+	}
+}
+
+// BenchmarkFirstCommit writes 50,000 retained messages to a new file; one
+// operation is one message.
+func BenchmarkFirstCommit(b *testing.B) {
+	for n := 0; n < b.N; n += 50_000 {
+		b.StopTimer()
+		s := storeIn(b, b.TempDir())
+		for i := range 50_000 {
+			s.retain(retained(fmt.Sprintf("bench/%d/%d", i/1000, i%1000), strings.Repeat("x", 256)))
+		}
+		b.StartTimer()
+		mustWrite(b, s)
+	}
 }

@@ -1,8 +1,9 @@
 package edge
 
 import (
-	"slices"
 	"strings"
+
+	"tidegate/internal/inorder"
 )
 
 // Topic is one level of the tree of retained messages.
@@ -36,7 +37,7 @@ func (b *Broker) Topics(prefix string, most int) (list []Topic, total int) {
 			list = append(list, Topic{Topic: prefix + name, Name: name, Children: below, Retained: retained})
 		}
 	}
-	slices.SortFunc(list, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
+	inorder.Sort(list, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
 	total = len(list)
 	return list[:min(total, most)], total
 }

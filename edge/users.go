@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 
+	"tidegate/internal/inorder"
 	"tidegate/internal/topic"
 )
 
@@ -23,6 +24,7 @@ const maxUsersFile = 8 << 20 // bytes
 //
 //	[anonymous]                  # who comes without a name, where a listener allows it
 //	subscribe = ["public/#"]
+//	any-name = true              # who comes with a name that no user has is anonymous too
 //
 //	[[group]]
 //	name = "lamps"
@@ -42,9 +44,14 @@ const maxUsersFile = 8 << 20 // bytes
 // chooses its client id itself, so %c separates devices that trust each other,
 // %u those that do not. What no list allows is denied.
 type usersFile struct {
-	Anonymous ruleLists   `toml:"anonymous"`
+	Anonymous anonymous   `toml:"anonymous"`
 	Group     []groupRule `toml:"group"`
 	User      []userRule  `toml:"user"`
+}
+
+type anonymous struct {
+	ruleLists
+	AnyName bool `toml:"any-name"`
 }
 
 type ruleLists struct {
@@ -68,9 +75,10 @@ type userRule struct {
 	Console     string   `toml:"console"`
 }
 
-// users is a checked users file, ready for logins. It never changes.
+// users is a checked users file, or two of them, ready for logins. It never
+// changes.
 type users struct {
-	anonymous ruleLists
+	anonymous anonymous
 	byName    map[string]*account
 	byCert    map[string]*account // by common name
 	hashes    []*passwordHash     // of all accounts: an unknown name is tried against one of them
@@ -79,8 +87,11 @@ type users struct {
 type account struct {
 	name    string
 	hash    *passwordHash // nil: no login by password
-	rules   ruleLists
+	rules   ruleLists     // with those of its groups
+	groups  []string
+	cert    string // common name of its certificate; "": none
 	console string // role there; "" for none
+	kept    bool   // by the gateway itself, not by the file of the configuration
 }
 
 // readUsers reads and checks a users file. The error lists every problem, one
@@ -107,15 +118,28 @@ func readLimited(path string, limit int64) ([]byte, error) {
 }
 
 func parseUsers(path string, doc []byte) (*users, error) {
-	var file usersFile
+	file, err := decodeUsers(path, doc)
+	if err != nil {
+		return nil, err
+	}
+	return checkUsers(path, doc, file)
+}
+
+func decodeUsers(path string, doc []byte) (*usersFile, error) {
+	file := new(usersFile)
 	dec := toml.NewDecoder(bytes.NewReader(doc)).DisallowUnknownFields()
-	if err := dec.Decode(&file); err != nil {
+	if err := dec.Decode(file); err != nil {
 		return nil, decodeProblems(path, err)
 	}
+	return file, nil
+}
+
+// checkUsers makes ready what was decoded from doc.
+func checkUsers(path string, doc []byte, file *usersFile) (*users, error) {
 	p := usersParser{path: path, lines: keyLines(doc)}
-	u := p.build(&file)
+	u := p.build(file)
 	if len(p.problems) > 0 {
-		slices.SortStableFunc(p.problems, func(a, b lineProblem) int { return cmp.Compare(a.line, b.line) })
+		inorder.Sort(p.problems, func(a, b lineProblem) int { return cmp.Compare(a.line, b.line) })
 		errs := make([]error, len(p.problems))
 		for i, one := range p.problems {
 			errs[i] = one.err
@@ -170,7 +194,7 @@ func (p *usersParser) report(key, format string, arg ...any) {
 
 func (p *usersParser) build(file *usersFile) *users {
 	u := &users{anonymous: file.Anonymous, byName: map[string]*account{}, byCert: map[string]*account{}}
-	p.rules("anonymous", file.Anonymous)
+	p.rules("anonymous", file.Anonymous.ruleLists)
 	for _, rule := range slices.Concat(file.Anonymous.Publish, file.Anonymous.Subscribe) {
 		if strings.Contains(rule, "%u") {
 			p.report("anonymous", "%q: %%u has no meaning here: an anonymous client has no user name", rule)
@@ -198,7 +222,7 @@ func (p *usersParser) user(u *users, at string, in *userRule, groups map[string]
 	if in.Console != "" && in.Console != ConsoleRead && in.Console != ConsoleAdmin {
 		p.report(at+".console", "%q: must be %q or %q", in.Console, ConsoleRead, ConsoleAdmin)
 	}
-	a := &account{name: in.Name, console: in.Console, rules: ruleLists{slices.Clone(in.Publish), slices.Clone(in.Subscribe)}}
+	a := &account{name: in.Name, console: in.Console, groups: in.Groups, cert: in.Certificate, rules: ruleLists{slices.Clone(in.Publish), slices.Clone(in.Subscribe)}}
 	p.rules(at, a.rules)
 	for _, name := range in.Groups {
 		g, known := groups[name]

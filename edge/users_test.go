@@ -49,7 +49,7 @@ func TestBadUsersFiles(t *testing.T) {
 			t.Errorf("%s: the error shows a secret: %v", c.what, err)
 		}
 	}
-	if _, err := newAccess(AccessConfig{UsersFile: filepath.Join(t.TempDir(), "none.toml")}, nil); err == nil || !strings.Contains(err.Error(), "none.toml") {
+	if _, err := newAccess(AccessConfig{UsersFile: filepath.Join(t.TempDir(), "none.toml")}, nil, nil); err == nil || !strings.Contains(err.Error(), "none.toml") {
 		t.Errorf("missing file: got %v", err)
 	}
 }

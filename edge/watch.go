@@ -46,12 +46,14 @@ func (b *Broker) Watch(ctx context.Context, filters []string, f func(*Message)) 
 // Overhear is Watch for somebody who only looks: without the retained messages,
 // and nobody is there for it. A command that only it would hear is not Wanted, and
 // what it has no time for is no loss that Stats count: f is told how many messages
-// were left out since it was called last.
+// were left out since it was called last. Its first call has no message: what is
+// published from then on is heard, and what is retained by then can be asked for.
 func (b *Broker) Overhear(ctx context.Context, filters []string, f func(m *Message, missed int64)) {
 	var missed atomic.Int64
 	w := &watcher{filters: filters, dropped: &missed, quiet: true, wake: make(chan struct{}, 1)}
 	b.trie.watch(w)
 	defer b.trie.unwatch(w)
+	f(nil, 0)
 	w.run(ctx, func(m *Message) { f(m, missed.Swap(0)) })
 }
 

@@ -293,6 +293,9 @@ func (a *actuator) tell() {
 	if next, at, ok := a.sw.Pending(); ok {
 		fields = append(fields, quoted("pending", a.wordOf(next)), field{"seconds", seconds(time.Until(at))})
 	}
+	if a.Kind == simulatedKind {
+		fields = append(fields, field{simulatedKind, "true"})
+	}
 	a.send(a.topicOf("state"), "json", a.object(fields...), true)
 }
 

@@ -10,11 +10,11 @@ import (
 	"tidegate/internal/conf"
 )
 
-// ActuatorConfig is one [[hw.actuator]]: a relay, a valve or a dimmer. A key
-// that is left out has its zero value here, which stands for the default named
-// beside it.
+// ActuatorConfig is one [[hw.actuator]]: a relay, a valve, a dimmer, or what is
+// simulated: a relay without hardware. A key that is left out has its zero value
+// here, which stands for the default named beside it.
 type ActuatorConfig struct {
-	Kind string `toml:"kind"` // "relay", "valve" or "dimmer"
+	Kind string `toml:"kind"` // "relay", "valve", "dimmer", or "simulated"
 	Name string `toml:"name"` // unique; letters, digits, "-" and "_"
 
 	Line      string  `toml:"line"`       // of a relay or valve: "GPIO17", "P1_11" or "gpiochip0:17"
@@ -29,17 +29,20 @@ type ActuatorConfig struct {
 	MinOff        conf.Duration `toml:"min-off"`
 	OnStop        string        `toml:"on-stop"`       // "fail-safe" or "keep"; "": fail-safe
 	ObeyRetained  bool          `toml:"obey-retained"` // do what a retained command says
-	Topic         string        `toml:"topic"`         // template, of the topics TOPIC/set, /state, /error and /availability; "": actuators/{name}
+	Topic         string        `toml:"topic"`         // template, of the topics TOPIC/set, /state, /error and /availability; "": actuators/{name}, simulated: simulated/{name}
 	Payload       string        `toml:"payload"`       // of the state, "json" or "plain"; "": json
 }
 
-var actuatorKinds = []string{"relay", "valve", "dimmer"}
+var actuatorKinds = []string{"relay", "valve", "dimmer", simulatedKind}
 
 // withDefaults fills what was left out.
 func (c ActuatorConfig) withDefaults() ActuatorConfig {
 	c.Initial = cmp.Or(c.Initial, "off")
 	c.FailSafe = cmp.Or(c.FailSafe, "off")
 	c.OnStop = cmp.Or(c.OnStop, "fail-safe")
+	if c.Kind == simulatedKind {
+		c.Topic = cmp.Or(c.Topic, "simulated/{name}")
+	}
 	c.Topic = cmp.Or(c.Topic, "actuators/{name}")
 	c.Payload = cmp.Or(c.Payload, "json")
 	if c.Kind == "dimmer" {
@@ -75,13 +78,18 @@ func (c ActuatorConfig) check() problems {
 	var all problems
 	all.bad(!slices.Contains(actuatorKinds, c.Kind), "kind", c.Kind, oneOf(actuatorKinds), otherSection(c.Kind, "actuator"))
 	all.bad(!validName(c.Name), "name", c.Name, nameRule, "it names the actuator in the log and in its default topic")
-	if c.Kind == "dimmer" {
+	switch c.Kind {
+	case simulatedKind:
+		all.bad(c.Line != "", "line", c.Line, "left out", "what is simulated has no line")
+	case "dimmer":
 		err := line.CheckPWMName(c.PWM)
 		all.bad(err != nil, "pwm", c.PWM, "a chip and a channel, as in pwmchip0:0", "")
 		all.bad(c.Line != "", "line", c.Line, "left out", "a dimmer has a PWM channel: pwm")
 		all.bad(c.Frequency != 0 && !(c.Frequency >= 1 && c.Frequency <= 100_000), "frequency", c.Frequency, "from 1 to 100000", "")
-	} else {
+	default:
 		all.line("line", c.Line)
+	}
+	if c.Kind != "dimmer" {
 		all.bad(c.PWM != "", "pwm", c.PWM, "left out", "only a dimmer has it")
 		all.bad(c.Frequency != 0, "frequency", c.Frequency, "left out", "only a dimmer has it")
 	}

@@ -8,9 +8,9 @@
 //
 // A Hardware has parts; each bus with its sensors is one. What chips there are
 // is the table of hw/internal/chip; a row of it with a SensorConfig makes a
-// sensor. The kind "simulated" has no hardware, and nobody shall take its
-// readings for real ones: its default topic begins with "simulated/" and its
-// payload says "simulated":true.
+// sensor. The kind "simulated", also of actuators, has no hardware, and nobody
+// shall take its readings for real ones: its default topic begins with
+// "simulated/" and its payload says "simulated":true.
 //
 // # Schedule
 //

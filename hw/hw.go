@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tidegate/hw/internal/chip"
+	"tidegate/internal/wall"
 )
 
 // Options is what the rest of the gateway gives the hardware.
@@ -87,7 +88,7 @@ func build(cfg Config, opt Options, find finder, open opener) (*Hardware, error)
 		return nil, errors.Join(errs...)
 	}
 	if opt.Clock == nil {
-		opt.Clock = systemClock
+		opt.Clock = wall.Now
 	}
 	h := &Hardware{opt: opt, places: placesOf(cfg, find)}
 	h.addSensors(cfg.Sensor, find, open)

@@ -1,6 +1,7 @@
 package hw
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -55,7 +56,7 @@ func (h *Hardware) addLines(cfg Config, open lineOpener) {
 	var all []*actuator
 	for _, c := range cfg.Actuator {
 		c = c.withDefaults()
-		w := h.newWired(c.Name, c.Kind, c.Line+c.PWM, c.topicOf("availability"))
+		w := h.newWired(c.Name, c.Kind, cmp.Or(c.Line+c.PWM, c.Kind), c.topicOf("availability"))
 		a := newActuator(c, w, open)
 		h.parts, all = append(h.parts, a), append(all, a)
 	}
@@ -208,6 +209,9 @@ func (kernelLines) pulses(c InputConfig) (*line.Pulses, error) {
 }
 
 func (kernelLines) output(c ActuatorConfig, s line.State) (output, error) {
+	if c.Kind == simulatedKind {
+		return nowhere{}, nil
+	}
 	if c.Kind == "dimmer" {
 		p, err := line.PWMs{}.Open(c.PWM, c.Frequency, duty(s), c.ActiveLow)
 		return dimmed{p}, err
@@ -232,6 +236,13 @@ func (s switched) Check() error {
 type dimmed struct{ *line.PWM }
 
 func (d dimmed) Set(to line.State) error { return d.PWM.Set(duty(to)) }
+
+// nowhere is an output without hardware.
+type nowhere struct{}
+
+func (nowhere) Set(line.State) error { return nil }
+func (nowhere) Check() error         { return nil }
+func (nowhere) Close() error         { return nil }
 
 func duty(s line.State) float64 {
 	if !s.On {

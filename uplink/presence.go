@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
+
+	"tidegate/internal/wall"
 )
 
 // presence tells the cloud on a retained topic that the gateway lives. A birth
@@ -207,7 +209,8 @@ func (p *presence) look(now time.Time) (packet []byte, again time.Duration) {
 		p.next = now.Add(left)
 		return nil, left
 	}
-	next := p.up.statement(p.number+1, p.reason, now, synchronised())
+	set, _ := wall.Set()
+	next := p.up.statement(p.number+1, p.reason, now, set)
 	due := p.due(next, now)
 	if due.IsZero() {
 		p.next = p.sentAt.Add(dropsEvery)

@@ -3,8 +3,6 @@ package uplink
 import (
 	"encoding/json"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // statement is what a gateway says of itself on its status topic, as JSON. Of
@@ -109,11 +107,4 @@ func (s statement) dropped() (n int64) {
 		n += d.Messages
 	}
 	return n
-}
-
-// synchronised says whether something disciplines the kernel's clock.
-func synchronised() bool {
-	var t unix.Timex
-	state, err := unix.Adjtimex(&t)
-	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
 }

@@ -74,6 +74,11 @@ type LinkStats struct {
 	Faults map[Fault]int64 // how often each kind was met: failed tries, lost connections, spells of slowness
 }
 
+// Flows says whether acknowledgements come on the link: one whose answers are
+// late is connected for MQTT, and not for what depends on it. A link that moves
+// to its own endpoint has its last acknowledgements still to come.
+func (l *LinkStats) Flows() bool { return l.State == Connected || l.State == Draining }
+
 // RouteStats are the numbers of one route.
 type RouteStats struct {
 	Down     bool

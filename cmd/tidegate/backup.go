@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"tidegate/cmd/tidegate/internal/backup"
+	"tidegate/internal/whole"
 )
 
 // backupFlags are what both directions take.
@@ -23,20 +23,14 @@ type backupFlags struct {
 	file                       string
 }
 
-func (b *backupFlags) parse(env environment, name string, args []string) int {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	flags.StringVar(&b.config, "config", defaultConfig, "the configuration `file`")
-	flags.StringVar(&b.data, "data", "/data", "the data partition of an image, where there is one")
-	flags.StringVar(&b.passwordFile, "password-file", "", "a `file` whose first line encrypts the backup")
-	if flags.Parse(args) != nil {
-		return exitUsage
-	}
-	if flags.NArg() != 1 {
-		return misused(env, name+" takes one file")
-	}
-	b.file = flags.Arg(0)
-	return exitOK
+func (b *backupFlags) parse(env environment, name string, args []string) (code int, ok bool) {
+	f := newFlags(env, name)
+	f.StringVar(&b.config, "config", defaultConfig, "the configuration `file`")
+	f.StringVar(&b.data, "data", "/data", "the data partition of an image, where there is one")
+	f.StringVar(&b.passwordFile, "password-file", "", "a `file` whose first line encrypts the backup")
+	code, ok = f.parse(args, 1, 1)
+	b.file = f.Arg(0)
+	return code, ok
 }
 
 // passphrase returns "" without a password file.
@@ -59,7 +53,7 @@ func (b *backupFlags) passphrase() (string, error) {
 // file, readable by its owner alone.
 func makeBackup(env environment, args []string) int {
 	var b backupFlags
-	if code := b.parse(env, "backup", args); code != exitOK {
+	if code, ok := b.parse(env, "backup", args); !ok {
 		return code
 	}
 	passphrase, err := b.passphrase()
@@ -91,25 +85,13 @@ func makeBackup(env environment, args []string) int {
 
 // writeBackup makes the file whole or not at all.
 func writeBackup(file string, m backup.Manifest, places []backup.Place, passphrase string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".tidegate-backup.new-*")
-	if err != nil {
-		return err
-	}
-	err = backup.Write(f, m, places, passphrase)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return whole.Write(file, func(f *os.File) error { return backup.Write(f, m, places, passphrase) })
 }
 
 // restoreBackup makes this machine the gateway that a backup is of.
 func restoreBackup(env environment, args []string) int {
 	var b backupFlags
-	if code := b.parse(env, "restore", args); code != exitOK {
+	if code, ok := b.parse(env, "restore", args); !ok {
 		return code
 	}
 	passphrase, err := b.passphrase()
@@ -150,7 +132,7 @@ func goodConfig(file string) error {
 
 func withSudo(err error) error {
 	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-		return fmt.Errorf("%w; secrets can be read by root: use sudo", err)
+		return fmt.Errorf("%w; only root and the user that runs the gateway may look: use sudo", err)
 	}
 	return err
 }

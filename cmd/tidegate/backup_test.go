@@ -28,6 +28,9 @@ func household(t *testing.T, extra string) (config, data string) {
 func TestBackupAndRestore(t *testing.T) {
 	config, data := household(t, "")
 	used := epochs(t, data, aDay, 3)[2]
+	for _, name := range []string{"users.toml", "administrator"} {
+		configure(t, filepath.Join(data, name), "hashes")
+	}
 	file, password := filepath.Join(t.TempDir(), "b.age"), filepath.Join(t.TempDir(), "password")
 	configure(t, password, "correct horse\n")
 	printed(t, "", "backup", "-config", config, "-password-file", password, file)
@@ -49,6 +52,13 @@ func TestBackupAndRestore(t *testing.T) {
 	if err != nil || string(secret) != "secret" {
 		t.Errorf("got %q, %v", secret, err)
 	}
+	for _, name := range []string{"users.toml", "administrator"} {
+		text, err := os.ReadFile(filepath.Join(data, name))
+		info, err2 := os.Stat(filepath.Join(data, name))
+		if err != nil || err2 != nil || string(text) != "hashes" || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: got %q, %v, %v, want it back, for its owner only", name, text, err, err2)
+		}
+	}
 	printed(t, "", "check", config)
 	if next := epochs(t, data, aDay, 2); next[0] <= used+1000 || next[1] != next[0]+1 {
 		t.Errorf("got the epochs %d, want them well above %d: the other card went on after its backup", next, used)
@@ -65,7 +75,7 @@ func TestWhatABackupCannotDo(t *testing.T) {
 		code int
 		want string
 	}{
-		"no file":         {[]string{"backup"}, exitUsage, "takes one file"},
+		"no file":         {[]string{"backup"}, exitUsage, "an argument is missing"},
 		"no passphrase":   {[]string{"backup", "-config", config, "-password-file", password, file}, exitUsage, "first line is empty"},
 		"nowhere":         {[]string{"backup", "-config", config, "/nowhere/backup"}, exitBad, "no such file"},
 		"nothing":         {[]string{"backup", "-config", "/nowhere/tidegate.toml", file}, exitUsage, "no such file"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"sync"
 	"time"
 
 	"tidegate/edge"
@@ -26,7 +27,18 @@ func (g *gateway) startConsole(c console.Config) {
 		g.log.Error("no console", "err", err)
 		return
 	}
-	g.console = start("console", made.Run, g.ended)
+	g.console = start("console", func(ctx context.Context) error {
+		var told sync.WaitGroup
+		told.Go(func() {
+			if at := made.Addr(ctx); at != nil {
+				g.broker.OfferPage(at)
+			}
+		})
+		err := made.Run(ctx)
+		told.Wait()
+		g.broker.OfferPage(nil)
+		return err
+	}, g.ended)
 }
 
 // replaceConsole may not be called with mu held: requests that are answered

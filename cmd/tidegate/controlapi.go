@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +16,7 @@ import (
 	"tidegate/edge"
 	"tidegate/edge/console"
 	"tidegate/hw"
+	"tidegate/internal/wall"
 	"tidegate/uplink"
 )
 
@@ -27,8 +30,8 @@ func (g *gateway) newControl() *control.API {
 		Gateway: g.cfg.Gateway.id(), Version: version, Log: g.lines, Errors: g.log.With("component", "control"),
 		Read: g.readings, Raw: g.stats,
 		Overhear: g.broker.Overhear, Retained: g.broker.Retained, Publish: g.publishForPeople,
-		Clients: g.broker.Clients, Client: g.broker.Client, Disconnect: g.broker.Disconnect,
-		Events: g.events, Places: g.places,
+		Clients: g.broker.Clients, Client: g.broker.Client, Disconnect: g.broker.Disconnect, Users: g.broker,
+		Events: g.events, Places: g.places, Probe: g.probe,
 		Spools: spools, Config: g.configText, Check: checkText,
 	})
 }
@@ -41,6 +44,19 @@ func (g *gateway) events(name string) []uplink.Event {
 		}
 	}
 	return nil
+}
+
+// probe walks to the endpoints of an uplink as tidegate uplink test does beside a
+// gateway that runs.
+func (g *gateway) probe(ctx context.Context, name string, report func(uplink.ProbeStep)) (well bool, err error) {
+	g.mu.Lock()
+	all := g.cfg.Uplink
+	g.mu.Unlock()
+	i := slices.IndexFunc(all, func(c uplink.Config) bool { return c.Name == name })
+	if i < 0 {
+		return false, fmt.Errorf("there is no uplink %q", name)
+	}
+	return uplink.Probe(ctx, all[i], uplink.ProbeOptions{Gateway: g.cfg.Gateway.id()}, report)
 }
 
 // places are where the hardware is heard.
@@ -119,9 +135,10 @@ func (g *gateway) behindLogin() http.Handler {
 // readings are the numbers of this moment, as the API wants them.
 func (g *gateway) readings() control.Readings {
 	n := g.numbers()
+	now, set := wall.Now()
 	r := control.Readings{
-		At: time.Now(), Uptime: n.Uptime, ClockSet: clockSet(), RSS: residentBytes(), Goroutines: runtime.NumGoroutine(),
-		Listeners: g.listeners(), Edge: n.Edge, HW: n.HW, Card: n.Card, WearLeft: n.Wear.Left,
+		At: now, Uptime: n.Uptime, ClockSet: set, RSS: residentBytes(), Goroutines: runtime.NumGoroutine(),
+		Listeners: g.listeners(), Edge: n.Edge, UsersFault: g.broker.UsersFault(), HW: n.HW, Card: n.Card, WearLeft: n.Wear.Left,
 	}
 	for _, u := range n.Uplinks {
 		r.Uplinks = append(r.Uplinks, control.UplinkReadings{Stats: u.Stats, MaxDisk: u.MaxDisk})
@@ -159,11 +176,4 @@ func protocolOf(c edge.ListenerConfig, network string) string {
 		return "tls"
 	}
 	return network
-}
-
-// clockSet says whether something disciplines the kernel's clock.
-func clockSet() bool {
-	var t unix.Timex
-	state, err := unix.Adjtimex(&t)
-	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net/url"
@@ -19,12 +18,11 @@ import (
 
 // examine says what is wrong with this machine. Exit code 1: there is trouble.
 func examine(env environment, args []string) int {
-	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	file := flags.String("config", defaultConfig, "the configuration `FILE`")
-	asJSON := flags.Bool("json", false, "as one JSON array")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitUsage
+	f := newFlags(env, "doctor")
+	file := f.String("config", defaultConfig, "the configuration `FILE`")
+	asJSON := f.Bool("json", false, "as one JSON array")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -64,8 +62,9 @@ func examined(ctx context.Context, file string) []doctor.Finding {
 // doctorOptions say what of the configuration the doctor is to look at.
 func doctorOptions(c Config, file string) doctor.Options {
 	o := doctor.Here()
-	o.DataDir, o.Uplinks, o.Buses, o.Running = c.Gateway.DataDir, len(c.Uplink), c.HW.Buses(), gatewayRuns(c)
+	o.DataDir, o.Uplinks, o.Buses, o.Running = absolute(c.Gateway.DataDir), len(c.Uplink), c.HW.Buses(), gatewayRuns(c)
 	name := func(f doctor.File) {
+		f.Path = absolute(f.Path)
 		same := func(g doctor.File) bool { return f.Path == g.Path }
 		if f.Path != "" && !slices.ContainsFunc(o.Files, same) {
 			o.Files = append(o.Files, f)

@@ -53,7 +53,11 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("got %+v, want the port to be the gateway's", all)
 	}
 
-	_, out, _ := invoke(t, "doctor", "-config", g.file)
+	t.Chdir(filepath.Dir(g.file))
+	_, out, _ := invoke(t, "doctor", "-config", filepath.Base(g.file))
+	if strings.Contains(out, "trouble   files") {
+		t.Errorf("got\n%s\nwant the file to be found where it is", out)
+	}
 	if !strings.Contains(out, "ok        ports") || strings.Contains(out, "\x1b") {
 		t.Errorf("got\n%s\nwant plain words", out)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"tidegate/cmd/tidegate/internal/redact"
 )
 
 // entry is one key or one table header of a TOML document.
@@ -224,7 +226,7 @@ func (d *document) value(e *entry) string {
 	if e.valueAt == 0 {
 		return ""
 	}
-	return hideSecrets(strings.Join(strings.Fields(string(d.data[e.valueAt:e.end])), " "))
+	return redact.URLs(strings.Join(strings.Fields(string(d.data[e.valueAt:e.end])), " "))
 }
 
 // without returns the text with the entries that drop chooses turned into

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tidegate/internal/whole"
 )
 
 // The boot epoch is a counter of starts. With it the id of a message (gateway,
@@ -93,7 +95,7 @@ func makeEpoch(dir string, now time.Time) (uint64, error) {
 	}
 	since := now.Sub(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC))
 	epoch := max(uint64(max(since/time.Minute, 1))+uint64(len(damaged))<<32, epochFloor(dir))
-	return epoch, writeNew(dir, epochName, append(encodeSlot(epoch), make([]byte, slotSize)...))
+	return epoch, whole.Write(filepath.Join(dir, epochName), whole.Bytes(append(encodeSlot(epoch), make([]byte, slotSize)...)))
 }
 
 // newest returns the highest epoch of the slots that can be read, and its slot;
@@ -130,24 +132,4 @@ func writeSlot(name string, slot int, epoch uint64) (err error) {
 		return err
 	}
 	return f.Sync()
-}
-
-// writeNew makes a small file that is there whole or not at all.
-func writeNew(dir, name string, data []byte) (err error) {
-	f, err := os.CreateTemp(dir, name+".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -169,6 +169,15 @@ func (h *guideHouse) tidegate(args []string) {
 	switch {
 	case slices.Equal(args, []string{"check"}):
 		args = append(args, h.file)
+	case args[0] == "doctor": // this machine may have its troubles
+		if code, out, errs := invoke(h.t, "doctor", "-config", h.file); code > exitBad || !strings.Contains(out, "good") {
+			h.t.Errorf("doctor: got %d %s%s", code, out, errs)
+		}
+		return
+	case args[0] == "device":
+		args = slices.Insert(args, 2, "-config", h.file)
+	case args[0] == "status":
+		args = append(args, "-config", h.file)
 	case args[0] == "uplink":
 		args = slices.Insert(args, 2, "-config", h.file)
 	case args[0] == "spool":

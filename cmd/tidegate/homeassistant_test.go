@@ -27,7 +27,7 @@ func TestHomeAssistantHearsOfWhatIsWired(t *testing.T) {
 	publish(t, g.port(), "homeassistant/status", []string{"online"}, "-r")
 	heard(2)
 
-	configure(t, file, fmt.Sprintf("[gateway]\nid = \"house\"\ndata-dir = %q\n%s", dir, openHouse+pi))
+	configure(t, file, fmt.Sprintf("[gateway]\nid = \"house\"\ndata-dir = %q\n%s", dir, openHouse+pi+noPage))
 	g.signal(syscall.SIGHUP)
 	home.says(`(?m)^got homeassistant/device/house/attic/config $`)
 

@@ -36,28 +36,27 @@ type firstHour struct {
 
 func initCommand(env environment, args []string) int {
 	h := &firstHour{env: env, ask: ask.New(env.in, env.out), given: map[string]bool{}}
-	flags := flag.NewFlagSet("init", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	flags.StringVar(&h.config, "config", defaultConfig, "the configuration `file` to write; passwords lie beside it")
-	flags.StringVar(&h.cloud, "cloud", "", "the `address` of the cloud's broker, such as mqtts://broker.example.com:8883; several with commas")
-	flags.StringVar(&h.user, "user", "", "the `name` to log in with there")
-	flags.StringVar(&h.passwordFile, "password-file", "", "a `file` with the password in its first line; -: standard input")
-	flags.StringVar(&h.ca, "ca", "", "a PEM `file` with the cloud's own authority")
-	flags.StringVar(&h.cert, "cert", "", "a PEM `file` with the certificate to log in with")
-	flags.StringVar(&h.key, "key", "", "a PEM `file` with its key")
-	flags.StringVar(&h.id, "id", "", "the `name` of the gateway in the cloud (the host name)")
-	flags.StringVar(&h.up, "up", "", "which topics go to the cloud, as a `filter` (#: all)")
-	flags.StringVar(&h.device, "device", "", "a `name` for devices to log in with (home)")
-	flags.StringVar(&h.boot, "boot", "", "read address, name and password from tidegate.toml and cloud-password in this `folder`")
-	flags.StringVar(&h.owner, "owner", "tidegate", "the `user` that runs the gateway, who must read the passwords")
-	flags.BoolVar(&h.local, "local", false, "no cloud, only the broker at home")
-	flags.BoolVar(&h.open, "open", false, "let devices in without a password")
-	flags.BoolVar(&h.yes, "yes", false, "write over a configuration that is there; the old one is kept as .before-init")
-	flags.BoolVar(&h.untested, "no-test", false, "do not try the connection to the cloud")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitUsage
+	f := newFlags(env, "init")
+	f.StringVar(&h.config, "config", defaultConfig, "the configuration `file` to write; passwords lie beside it")
+	f.StringVar(&h.cloud, "cloud", "", "the `address` of the cloud's broker, such as mqtts://broker.example.com:8883; several with commas")
+	f.StringVar(&h.user, "user", "", "the `name` to log in with there")
+	f.StringVar(&h.passwordFile, "password-file", "", "a `file` with the password in its first line; -: standard input")
+	f.StringVar(&h.ca, "ca", "", "a PEM `file` with the cloud's own authority")
+	f.StringVar(&h.cert, "cert", "", "a PEM `file` with the certificate to log in with")
+	f.StringVar(&h.key, "key", "", "a PEM `file` with its key")
+	f.StringVar(&h.id, "id", "", "the `name` of the gateway in the cloud (the host name)")
+	f.StringVar(&h.up, "up", "", "which topics go to the cloud, as a `filter` (#: all)")
+	f.StringVar(&h.device, "device", "", "a `name` for devices to log in with (home)")
+	f.StringVar(&h.boot, "boot", "", "read address, name and password from tidegate.toml and cloud-password in this `folder`")
+	f.StringVar(&h.owner, "owner", "tidegate", "the `user` that runs the gateway, who must read the passwords")
+	f.BoolVar(&h.local, "local", false, "no cloud, only the broker at home")
+	f.BoolVar(&h.open, "open", false, "let devices in without a password")
+	f.BoolVar(&h.yes, "yes", false, "write over a configuration that is there; the old one is kept as .before-init")
+	f.BoolVar(&h.untested, "no-test", false, "do not try the connection to the cloud")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
-	flags.Visit(func(f *flag.Flag) { h.given[f.Name] = true })
+	f.Visit(func(f *flag.Flag) { h.given[f.Name] = true })
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	switch err := h.run(ctx); {

@@ -163,7 +163,7 @@ func TestInitIsEnoughToStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := t.TempDir()
-	configure(t, file, strings.NewReplacer("[gateway]\n", fmt.Sprintf("[gateway]\ndata-dir = %q\n", data), `":1883"`, `"127.0.0.1:0"`).Replace(string(written)))
+	configure(t, file, strings.NewReplacer("[gateway]\n", fmt.Sprintf("[gateway]\ndata-dir = %q\n", data), `":1883"`, `"127.0.0.1:0"`).Replace(string(written))+noPage)
 	g := startGateway(t, file, data)
 	up := subscribe(t, cloud, "house/#", "-u", "house", "-P", "secret")
 	publish(t, g.port(), "home/lamp", []string{"on"}, "-u", "lamp", "-P", password)

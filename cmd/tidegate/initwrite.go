@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"tidegate/internal/whole"
 )
 
 // The parts of the configuration that init writes: short, every line explained.
@@ -155,22 +157,11 @@ func (h *firstHour) runner() (uid, gid int) {
 // put makes a file whole or not at all, with its owner and mode from the first
 // byte on.
 func (h *firstHour) put(path string, data []byte, mode os.FileMode, uid, gid int) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(absolute(path)), "."+filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chown(uid, gid), f.Chmod(mode), f.Sync(), f.Close())
+	err = whole.Write(path, func(f *os.File) error {
+		return errors.Join(whole.Bytes(data)(f), f.Chown(uid, gid), f.Chmod(mode))
+	})
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		h.say("wrote %s (mode %04o)", path, mode)
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	h.say("wrote %s (mode %04o)", path, mode)
-	d, err := os.Open(filepath.Dir(absolute(path)))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"tidegate/cmd/tidegate/internal/card"
+	"tidegate/cmd/tidegate/internal/redact"
 	"tidegate/edge"
 	"tidegate/edge/console"
 	"tidegate/hw"
@@ -82,7 +83,7 @@ func readable(data []byte) (*document, []problem) {
 func syntaxProblem(line, what string) conf.Problem {
 	p := conf.Problem{Key: line, Rule: "TOML", Hint: what}
 	if key, value, pair := strings.Cut(line, "="); pair {
-		p.Key, p.Value = strings.TrimSpace(key), shown(key, hideSecrets(strings.TrimSpace(value)))
+		p.Key, p.Value = strings.TrimSpace(key), shown(key, redact.URLs(strings.TrimSpace(value)))
 		if !strings.HasPrefix(p.Value, `"`) {
 			p.Hint += " (text stands in double quotes)"
 		}

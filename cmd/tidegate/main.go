@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,10 +29,10 @@ const usage = `Tidegate: an MQTT broker for the home, with an uplink that loses 
 
 usage:
   tidegate run [FILE]         run the gateway (FILE: ` + defaultConfig + `)
-  tidegate init [FLAG...]     the first hour: ask for the cloud, try it, write the configuration
+  tidegate init               the first hour: ask for the cloud, try it, write the configuration
   tidegate check [FILE]       list everything wrong with a configuration
   tidegate sample             print a configuration with every key explained
-  tidegate passwd [-generate] hash a password, read from standard input, for the users file
+  tidegate passwd             hash a password for the users file, or make one
   tidegate version            print the version
   tidegate completion SHELL   completion of these commands for bash, fish or zsh
   tidegate hw scan [BUS...]   the buses, the chips on them, and what to write into the configuration
@@ -40,12 +41,16 @@ usage:
   tidegate restore FILE       make this machine the gateway that a backup is of
   tidegate status             how the gateway is: home, cloud, what waits, sensors
   tidegate top                the same live: rates, links, the busiest devices
+  tidegate device add NAME    let a device in: its password is made and shown once
+  tidegate device list        devices and people, what they may do, and who is connected
+  tidegate device remove NAME send it away for good
+  tidegate device passwd NAME another password; the old one ends
   tidegate doctor             what is wrong with this machine, and what to do
   tidegate support [FILE]     all that somebody needs who helps from afar as one file, without secrets
   tidegate uplink test [NAME] walk to each address of the cloud and say where the way ends
-  tidegate spool stat         what waits for the cloud, by link and class
-  tidegate spool peek         the messages that are sent next
-  tidegate spool export       all that waits, as lines of JSON
+  tidegate spool stat [DIR]   what waits for the cloud, by link and class
+  tidegate spool peek [DIR]   the messages that are sent next
+  tidegate spool export [DIR] all that waits, as lines of JSON
   tidegate spool dead list    what the cloud refused for good
   tidegate spool dead retry   send some of that again (ID... or -all)
   tidegate spool dead drop    remove some of that (ID... or -all)
@@ -57,6 +62,8 @@ usage:
   tidegate update rollback    go back to the other slot
   tidegate update boot VERB   tell the updater which slot is next, or be told (it asks)
   tidegate update serve       do the update that the gateway was told to make (a unit asks)
+
+tidegate COMMAND -h lists the flags of a command.
 `
 
 // command is one subcommand; args come after its name.
@@ -69,6 +76,8 @@ type command struct {
 type environment struct {
 	in       io.Reader
 	out, err io.Writer
+	commands []command           // all there are; for completion
+	learn    func(*flag.FlagSet) // nil, or wants to know the flags; then nothing is done
 }
 
 var commands = []command{
@@ -92,6 +101,10 @@ var commands = []command{
 	{"update", installUpdate},
 	{"status", showStatus},
 	{"top", showTop},
+	{"device add", addDevice},
+	{"device list", listDevices},
+	{"device remove", removeDevice},
+	{"device passwd", renewDevice},
 	{"doctor", examine},
 	{"support", makeSupport},
 	{"uplink test", testUplink},
@@ -109,6 +122,7 @@ func main() {
 }
 
 func dispatch(env environment, args []string) int {
+	env.commands = commands
 	line := strings.Join(args, " ")
 	for _, c := range commands {
 		if line == c.name || strings.HasPrefix(line, c.name+" ") {
@@ -118,13 +132,6 @@ func dispatch(env environment, args []string) int {
 	if line == "help" || line == "-h" || line == "-help" || line == "--help" {
 		fmt.Fprint(env.out, usage)
 		return exitOK
-	}
-	return misused(env, "")
-}
-
-func misused(env environment, what string) int {
-	if what != "" {
-		fmt.Fprintf(env.err, "tidegate: %s\n\n", what)
 	}
 	fmt.Fprint(env.err, usage)
 	return exitUsage
@@ -136,22 +143,12 @@ func failed(env environment, code int, err error) int {
 	return code
 }
 
-// onlyFile returns the one argument of a command, or the default configuration.
-func onlyFile(args []string) (string, bool) {
-	switch len(args) {
-	case 0:
-		return defaultConfig, true
-	case 1:
-		return args[0], !strings.HasPrefix(args[0], "-")
-	}
-	return "", false
-}
-
 func check(env environment, args []string) int {
-	file, ok := onlyFile(args)
-	if !ok {
-		return misused(env, "check takes one file")
+	f := newFlags(env, "check")
+	if code, ok := f.parse(args, 0, 1); !ok {
+		return code
 	}
+	file := cmp.Or(f.Arg(0), defaultConfig)
 	_, problems, err := load(file, Config.checkAll)
 	if err != nil {
 		return failed(env, exitUsage, err)
@@ -165,19 +162,18 @@ func check(env environment, args []string) int {
 }
 
 func printSample(env environment, args []string) int {
-	if len(args) > 0 {
-		return misused(env, "sample takes no arguments")
+	if code, ok := newFlags(env, "sample").parse(args, 0, 0); !ok {
+		return code
 	}
 	fmt.Fprint(env.out, sample)
 	return exitOK
 }
 
 func passwd(env environment, args []string) int {
-	flags := flag.NewFlagSet("passwd", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	generate := flags.Bool("generate", false, "make a password that nobody can guess; it is checked a thousand times faster than one a person chose")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitUsage
+	f := newFlags(env, "passwd")
+	generate := f.Bool("generate", false, "make a password that nobody can guess; it is checked a thousand times faster than one a person chose")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	if *generate {
 		password, hash := edge.GeneratePassword()
@@ -190,7 +186,7 @@ func passwd(env environment, args []string) int {
 	}
 	password := strings.TrimRight(line, "\r\n")
 	if password == "" {
-		return misused(env, "passwd reads the password from standard input, as one line that is not empty")
+		return f.misused("it reads the password from standard input, as one line that is not empty")
 	}
 	fmt.Fprintln(env.out, edge.HashPassword([]byte(password)))
 	return exitOK
@@ -200,24 +196,26 @@ func passwd(env environment, args []string) int {
 var version = "development"
 
 func printVersion(env environment, args []string) int {
-	if len(args) > 0 {
-		return misused(env, "version takes no arguments")
+	if code, ok := newFlags(env, "version").parse(args, 0, 0); !ok {
+		return code
 	}
 	fmt.Fprintf(env.out, "tidegate %s %s/%s %s\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 	return exitOK
 }
 
 func checkEdge(env environment, args []string) int {
-	if len(args) != 1 {
-		return misused(env, "edge check takes one file")
+	f := newFlags(env, "edge check")
+	if code, ok := f.parse(args, 1, 1); !ok {
+		return code
 	}
-	if _, err := os.Stat(args[0]); err != nil {
+	file := f.Arg(0)
+	if _, err := os.Stat(file); err != nil {
 		return failed(env, exitUsage, err)
 	}
 	debug.SetPanicOnFault(true)
-	if err := edge.CheckStore(args[0]); err != nil {
-		return failed(env, exitBad, fmt.Errorf("%s: %w", args[0], err))
+	if err := edge.CheckStore(file); err != nil {
+		return failed(env, exitBad, fmt.Errorf("%s: %w", file, err))
 	}
-	fmt.Fprintf(env.out, "%s: good\n", args[0])
+	fmt.Fprintf(env.out, "%s: good\n", file)
 	return exitOK
 }

@@ -33,10 +33,13 @@ func start(name string, run func(context.Context) error, ended chan<- *part) *pa
 	return p
 }
 
+// grace is what a part has for its end though others have used up the time.
+const grace = time.Second
+
 // stop ends the part and waits for it until the deadline.
 func (p *part) stop(deadline time.Time) error {
 	p.cancel()
-	late := time.NewTimer(time.Until(deadline))
+	late := time.NewTimer(max(time.Until(deadline), grace))
 	defer late.Stop()
 	select {
 	case <-p.done:

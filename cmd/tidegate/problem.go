@@ -3,11 +3,12 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"tidegate/cmd/tidegate/internal/redact"
 	"tidegate/internal/conf"
+	"tidegate/internal/inorder"
 )
 
 // problem is one thing wrong with a configuration file.
@@ -43,7 +44,7 @@ func (p problem) String() string {
 }
 
 func sortProblems(all []problem) {
-	slices.SortStableFunc(all, func(a, b problem) int {
+	inorder.Sort(all, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.Key, b.Key))
 	})
 }
@@ -58,20 +59,10 @@ func blamed(all []problem, key string) bool {
 	})
 }
 
-var (
-	userinfo   = regexp.MustCompile(`://[^/@"\s]*@`)
-	secretWord = regexp.MustCompile(`(?i)pass|secret|token|private|credential`)
-)
-
-// hideSecrets masks the user and password of URLs.
-func hideSecrets(value string) string {
-	return userinfo.ReplaceAllString(value, "://***@")
-}
-
 // shown is the value of a key that is not known, and may be a secret that
 // someone hoped could be written here.
 func shown(key, value string) string {
-	if value != "" && secretWord.MatchString(key) {
+	if value != "" && redact.Secret(key) {
 		return "(not shown)"
 	}
 	return value

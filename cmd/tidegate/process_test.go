@@ -161,9 +161,15 @@ func house(t *testing.T, more string) (file, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	file = filepath.Join(t.TempDir(), "tidegate.toml")
+	if !strings.Contains(more, "[console]") {
+		more += noPage
+	}
 	configure(t, file, fmt.Sprintf("[gateway]\nid = \"house\"\ndata-dir = %q\n%s", dir, more))
 	return file, dir
 }
+
+// noPage keeps a gateway off the port that the page has otherwise.
+const noPage = "\n[console]\nbind = \"\"\n"
 
 func configure(t *testing.T, file, text string) {
 	t.Helper()

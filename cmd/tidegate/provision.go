@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math"
@@ -20,23 +19,23 @@ import (
 	"tidegate/cmd/tidegate/internal/provision"
 	"tidegate/hw"
 	"tidegate/internal/conf"
+	"tidegate/internal/wall"
 )
 
 // provisionCommand makes a gateway out of the image and the user's files, at each
 // boot; with -report it only writes the report again.
 func provisionCommand(env environment, args []string) int {
-	flags := flag.NewFlagSet("provision", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	boot := flags.String("boot", "/boot/firmware", "the boot partition, with the user's files")
-	data := flags.String("data", "/data", "the data partition")
-	root := flags.String("root", "/", "where everything else is")
-	late := flags.Bool("report", false, "only write the report again, with what is known of the network")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitUsage
+	f := newFlags(env, "provision")
+	boot := f.String("boot", "/boot/firmware", "the boot partition, with the user's files")
+	data := f.String("data", "/data", "the data partition")
+	root := f.String("root", "/", "where everything else is")
+	late := f.Bool("report", false, "only write the report again, with what is known of the network")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	opt := provision.Options{
 		Boot: *boot, Data: *data, Root: *root, Version: version, Check: checkProvisioned,
-		Now: time.Now, Synced: clockSynchronised,
+		Now: time.Now, Synced: func() bool { set, _ := wall.Set(); return set },
 	}
 	if filepath.Clean(*root) == "/" {
 		opt.SetHostname = func(name string) error { return syscall.Sethostname([]byte(name)) }
@@ -182,13 +181,6 @@ func provisionConfig(c Config) provision.Config {
 	}
 	add("update.key", c.Update.Key, provision.PublicKey, "")
 	return p
-}
-
-// clockSynchronised asks the kernel.
-func clockSynchronised() bool {
-	const timeError = 5 // TIME_ERROR, adjtimex(2): not synchronised
-	state, err := syscall.Adjtimex(&syscall.Timex{})
-	return err == nil && state != timeError
 }
 
 // forgets says why a folder keeps nothing over a restart; "" when it does.

@@ -14,7 +14,7 @@ func TestReloadAppliesWhatChanged(t *testing.T) {
 	g := startGateway(t, file, dir)
 	home := subscribe(t, g.port(), "#")
 	good := func(more string) string {
-		return fmt.Sprintf("[gateway]\nid = \"house\"\ndata-dir = %q\n%s%s", dir, more, openHouse)
+		return fmt.Sprintf("[gateway]\nid = \"house\"\ndata-dir = %q\n%s%s", dir, more, openHouse+noPage)
 	}
 	configure(t, file, good("")+"[[hw.sensor]]\nkind = \"simulated\"\nname = \"attic\"\nevery = \"20ms\"\n")
 	g.signal(syscall.SIGHUP)

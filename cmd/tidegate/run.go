@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,10 +13,11 @@ import (
 )
 
 func runCommand(env environment, args []string) int {
-	file, ok := onlyFile(args)
-	if !ok {
-		return misused(env, "run takes one file")
+	f := newFlags(env, "run")
+	if code, ok := f.parse(args, 0, 1); !ok {
+		return code
 	}
+	file := cmp.Or(f.Arg(0), defaultConfig)
 	begin := time.Now()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)

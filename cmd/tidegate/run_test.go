@@ -68,7 +68,7 @@ func TestAcknowledgedSurvivesKill(t *testing.T) {
 func TestFullDiskKeepsTheHomeUp(t *testing.T) {
 	dir := mount(t, "tmpfs", "tmpfs", 0, "size=2m")
 	file := filepath.Join(t.TempDir(), "tidegate.toml")
-	configure(t, file, fmt.Sprintf("[gateway]\ndata-dir = %q\n%s%s", dir, openHouse, towards("1")))
+	configure(t, file, fmt.Sprintf("[gateway]\ndata-dir = %q\n%s%s", dir, openHouse, towards("1")+noPage))
 	g := startGateway(t, file, dir)
 	fill(t, dir)
 	for range 2 {

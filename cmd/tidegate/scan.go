@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 
 	"tidegate/hw"
 )
@@ -10,13 +9,12 @@ import (
 // scanHardware lists buses and chips. Exit code 1: something could not be
 // looked at; 2: a name is wrong.
 func scanHardware(env environment, args []string) int {
-	flags := flag.NewFlagSet("hw scan", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	asJSON := flags.Bool("json", false, "as one JSON object")
-	if err := flags.Parse(args); err != nil {
-		return exitUsage
+	f := newFlags(env, "hw scan")
+	asJSON := f.Bool("json", false, "as one JSON object")
+	if code, ok := f.parse(args, 0, anyNumber); !ok {
+		return code
 	}
-	switch err := hw.Scan(env.out, *asJSON, flags.Args()...); {
+	switch err := hw.Scan(env.out, *asJSON, f.Args()...); {
 	case errors.Is(err, hw.ErrHidden):
 		return failed(env, exitBad, err)
 	case err != nil:

@@ -15,17 +15,19 @@ import (
 // and faults in its memory map, and may take the process down. Exit code 0:
 // good; 1, or any other end: damaged; 2: the file cannot be read.
 func checkSpool(env environment, args []string) int {
-	if len(args) != 1 {
-		return misused(env, "spool check takes one file")
+	flags := newFlags(env, "spool check")
+	if code, ok := flags.parse(args, 1, 1); !ok {
+		return code
 	}
-	f, err := os.Open(args[0])
+	file := flags.Arg(0)
+	f, err := os.Open(file)
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
 	f.Close()
 	stepBack()
 	debug.SetPanicOnFault(true)
-	report, err := spool.Check(args[0])
+	report, err := spool.Check(file)
 	if werr := json.NewEncoder(env.out).Encode(report); werr != nil {
 		return failed(env, exitUsage, werr)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -16,12 +14,9 @@ import (
 const answerTime = 10 * time.Second
 
 func listDead(env environment, args []string) int {
-	f := newSpoolFlags(env, "spool dead list", "[DIR]")
-	if err := f.Parse(args); err != nil {
-		return exitUsage
-	}
-	if f.NArg() > 1 {
-		return misused(env, "spool dead list takes one directory")
+	f := newSpoolFlags(env, "spool dead list")
+	if code, ok := f.parse(args, 0, 1); !ok {
+		return code
 	}
 	f.dir = f.Arg(0)
 	places, err := f.places()
@@ -34,7 +29,7 @@ func listDead(env environment, args []string) int {
 	for _, p := range places {
 		letters, again, err := spool.Letters(p.path)
 		if err != nil {
-			return failed(env, exitBad, allowed(err))
+			return failed(env, exitBad, withSudo(err))
 		}
 		for i, l := range append(letters, again...) {
 			when := "-"
@@ -74,20 +69,20 @@ type decision func(ctx context.Context, dir string, ids []spool.ID) (int, error)
 
 // decideDead does with some dead letters what do does, and says how many.
 func decideDead(env environment, name string, args []string, do decision, done, note string) int {
-	f := newSpoolFlags(env, name, "ID... | -all")
+	f := newSpoolFlags(env, name)
 	all := f.Bool("all", false, "all of them")
 	f.StringVar(&f.dir, "dir", "", "the data `DIR`, instead of the configuration's")
-	if err := f.Parse(args); err != nil {
-		return exitUsage
+	if code, ok := f.parse(args, 0, anyNumber); !ok {
+		return code
 	}
 	if (f.NArg() == 0) != *all {
-		return misused(env, name+" takes the ids of dead letters (tidegate spool dead list), or -all")
+		return f.misused("which? The ids of dead letters (tidegate spool dead list), or -all")
 	}
 	var ids []spool.ID
 	for _, text := range f.Args() {
-		id, err := parseID(text)
+		id, err := spool.ParseID(text)
 		if err != nil {
-			return misused(env, err.Error())
+			return f.misused(err.Error())
 		}
 		ids = append(ids, id)
 	}
@@ -99,7 +94,7 @@ func decideDead(env environment, name string, args []string, do decision, done, 
 	for _, p := range places {
 		n, err := decideAt(p.path, ids, *all, do, found)
 		if total += n; err != nil {
-			return failed(env, exitBad, fmt.Errorf("uplink %s: %w", p.uplink, allowed(err)))
+			return failed(env, exitBad, fmt.Errorf("uplink %s: %w", p.uplink, withSudo(err)))
 		}
 	}
 	fmt.Fprintf(env.out, "%d dead letters %s\n", total, done)
@@ -140,15 +135,4 @@ func decideAt(dir string, ids []spool.ID, all bool, do decision, found map[spool
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
 	return do(ctx, dir, here)
-}
-
-// parseID reads an id as it is printed: 12/345.
-func parseID(text string) (spool.ID, error) {
-	epoch, seq, _ := strings.Cut(text, "/")
-	e, err := strconv.ParseUint(epoch, 10, 64)
-	s, err2 := strconv.ParseUint(seq, 10, 64)
-	if err != nil || err2 != nil {
-		return spool.ID{}, fmt.Errorf("%q is no id: an id is an epoch and a number, as in 12/345", text)
-	}
-	return spool.ID{Epoch: e, Seq: s}, nil
 }

@@ -10,16 +10,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"tidegate/cmd/tidegate/internal/show"
 	"tidegate/uplink/spool"
 )
 
 // look is a command that shows something of each spool.
 func (f *spoolFlags) look(args []string, show func(out io.Writer, p spoolPlace, v *spool.View) error) int {
-	if err := f.Parse(args); err != nil {
-		return exitUsage
-	}
-	if f.NArg() > 1 {
-		return misused(f.env, f.Name()+" takes one directory or file")
+	if code, ok := f.parse(args, 0, 1); !ok {
+		return code
 	}
 	f.dir = f.Arg(0)
 	places, err := f.places()
@@ -34,7 +32,7 @@ func (f *spoolFlags) look(args []string, show func(out io.Writer, p spoolPlace, 
 		}
 		if err != nil {
 			out.Flush()
-			return failed(f.env, exitBad, allowed(err))
+			return failed(f.env, exitBad, withSudo(err))
 		}
 	}
 	if err := out.Flush(); err != nil {
@@ -44,7 +42,7 @@ func (f *spoolFlags) look(args []string, show func(out io.Writer, p spoolPlace, 
 }
 
 func statSpool(env environment, args []string) int {
-	f := newSpoolFlags(env, "spool stat", "[DIR|FILE]")
+	f := newSpoolFlags(env, "spool stat")
 	return f.look(args, func(out io.Writer, p spoolPlace, v *spool.View) error {
 		dead, again, err := spool.Letters(p.path)
 		if err != nil && len(v.Files) != 1 {
@@ -59,7 +57,7 @@ func statSpool(env environment, args []string) int {
 			onDisk += file.Bytes
 			lost += file.Lost
 		}
-		fmt.Fprintf(out, "uplink %s: %d messages (%s) wait in %d files (%s); %d dead letters\n", p.uplink, messages, bytesText(bytes), len(v.Files), bytesText(onDisk), len(dead))
+		fmt.Fprintf(out, "uplink %s: %d messages (%s) wait in %d files (%s); %d dead letters\n", p.uplink, messages, show.Size(bytes), len(v.Files), show.Size(onDisk), len(dead))
 		if len(again) > 0 {
 			fmt.Fprintf(out, "%d dead letters are being sent again\n", len(again))
 		}
@@ -74,7 +72,7 @@ func statSpool(env environment, args []string) int {
 			fmt.Fprintln(w, "link\tclass\tmessages\tbytes\toldest\tfirst id\tlast id")
 		}
 		for _, st := range v.Streams {
-			fmt.Fprintf(w, "u%d\t%s\t%d\t%s\t%s\t%s\t%s\n", st.Link, st.Class, st.Messages, bytesText(st.Bytes), ago(st.Oldest, v.At), st.First, st.Last)
+			fmt.Fprintf(w, "u%d\t%s\t%d\t%s\t%s\t%s\t%s\n", st.Link, st.Class, st.Messages, show.Size(st.Bytes), ago(st.Oldest, v.At), st.First, st.Last)
 		}
 		if err := w.Flush(); err != nil || messages == 0 {
 			return err
@@ -85,7 +83,7 @@ func statSpool(env environment, args []string) int {
 }
 
 func peekSpool(env environment, args []string) int {
-	f := newSpoolFlags(env, "spool peek", "[DIR|FILE]")
+	f := newSpoolFlags(env, "spool peek")
 	most := f.Int("n", 10, "so many messages of each link and class")
 	link := f.Int("link", -1, "only what waits for this link: 0 for the first")
 	class := f.String("class", "", "only this class: urgent, normal or bulk")
@@ -137,7 +135,7 @@ type exported struct {
 }
 
 func exportSpool(env environment, args []string) int {
-	f := newSpoolFlags(env, "spool export", "[DIR|FILE] > FILE.jsonl")
+	f := newSpoolFlags(env, "spool export")
 	return f.look(args, func(out io.Writer, p spoolPlace, v *spool.View) error {
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)

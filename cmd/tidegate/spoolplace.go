@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"tidegate/cmd/tidegate/internal/show"
 	"tidegate/internal/conf"
 )
 
@@ -21,20 +19,14 @@ import (
 
 // spoolFlags are what the spool commands have in common: where to look.
 type spoolFlags struct {
-	*flag.FlagSet
-	env    environment
+	flags
 	config string
 	uplink string
 	dir    string // set by the command from its arguments
 }
 
-func newSpoolFlags(env environment, name, arguments string) *spoolFlags {
-	f := &spoolFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), env: env}
-	f.SetOutput(env.err)
-	f.Usage = func() {
-		fmt.Fprintf(env.err, "usage: tidegate %s [flags] %s\n", name, arguments)
-		f.PrintDefaults()
-	}
+func newSpoolFlags(env environment, name string) *spoolFlags {
+	f := &spoolFlags{flags: newFlags(env, name)}
 	f.StringVar(&f.config, "config", defaultConfig, "the configuration `FILE` that names the data directory")
 	f.StringVar(&f.uplink, "uplink", "", "only the spool of the uplink with this `NAME`")
 	return f
@@ -64,7 +56,7 @@ func (f *spoolFlags) places() ([]spoolPlace, error) {
 		return []spoolPlace{{filepath.Base(filepath.Dir(dir)), dir}}, nil
 	}
 	if err != nil {
-		return nil, allowed(err)
+		return nil, withSudo(err)
 	}
 	var all []spoolPlace
 	own := false // dir is a spool's
@@ -82,14 +74,6 @@ func (f *spoolFlags) places() ([]spoolPlace, error) {
 		return nil, fmt.Errorf("no spool in %s; the gateway makes one for each [[uplink]] at its first start: name the data directory, or its configuration with -config FILE", dir)
 	}
 	return all, nil
-}
-
-// allowed adds to an error what to do about a lack of rights.
-func allowed(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w; only root and the user that runs the gateway may look: use sudo", err)
-	}
-	return err
 }
 
 // plain makes text fit for a terminal.
@@ -125,27 +109,5 @@ func ago(then, now time.Time) string {
 	if then.IsZero() {
 		return "-"
 	}
-	return lasting(now.Sub(then))
-}
-
-func lasting(d time.Duration) string {
-	switch d = max(d, 0); {
-	case d < time.Minute:
-		return d.Round(time.Second).String()
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd", d/(24*time.Hour))
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n < 10_000:
-		return fmt.Sprintf("%d B", n)
-	case n < 10_000_000:
-		return fmt.Sprintf("%d kB", n/1000)
-	}
-	return fmt.Sprintf("%d MB", n/1_000_000)
+	return show.Lasting(now.Sub(then).Seconds())
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tidegate/cmd/tidegate/internal/show"
 	"tidegate/uplink/spool"
 )
 
@@ -57,7 +58,7 @@ func drains(r spool.Replay) string {
 		text += fmt.Sprintf(", %.0f/s come in behind", r.Inflow)
 	}
 	if r.Left > 0 {
-		return text + ", done in about " + lasting(r.Left)
+		return text + ", done in about " + show.Lasting(r.Left.Seconds())
 	}
 	return text
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"time"
 
 	"tidegate/cmd/tidegate/internal/card"
 	"tidegate/edge"
@@ -37,22 +36,17 @@ type wearStats struct {
 }
 
 func (g *gateway) stats() any {
-	g.mu.Lock()
-	sensors, cfg := g.sensors, g.cfg
-	g.mu.Unlock()
+	n := g.numbers()
 	s := stats{
-		Version: version, Gateway: cfg.Gateway.id(), Epoch: g.dir.Epoch, PID: os.Getpid(),
-		Uptime: time.Since(g.started).Seconds(), RSS: residentBytes(), Routines: runtime.NumGoroutine(),
-		Edge: g.broker.Stats(), Uplinks: map[string]uplink.Stats{}, HW: sensors.Stats(),
+		Version: n.Version, Gateway: n.Gateway, Epoch: n.Epoch, PID: os.Getpid(), Uptime: n.Uptime.Seconds(),
+		RSS: residentBytes(), Routines: runtime.NumGoroutine(), Wear: wearStats(n.Wear), Card: n.Card,
+		Edge: n.Edge, Uplinks: map[string]uplink.Stats{}, HW: n.HW,
 	}
-	s.Wear.Written, s.Wear.Commits = g.budget.Written()
-	s.Wear.Left = g.budget.Left()
-	s.Card = g.card.Stats()
 	for _, a := range g.broker.Addrs() {
 		s.Listeners = append(s.Listeners, a.String())
 	}
-	for i, u := range g.uplinks {
-		s.Uplinks[cfg.Uplink[i].Name] = u.Stats()
+	for _, u := range n.Uplinks {
+		s.Uplinks[u.Name] = u.Stats
 	}
 	return s
 }

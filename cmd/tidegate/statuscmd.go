@@ -25,18 +25,13 @@ import (
 
 // socketFlags are what the commands that ask the running gateway have in common.
 type socketFlags struct {
-	*flag.FlagSet
+	flags
 	config string
 	socket string
 }
 
-func newSocketFlags(env environment, name, arguments string) *socketFlags {
-	f := &socketFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
-	f.SetOutput(env.err)
-	f.Usage = func() {
-		fmt.Fprintf(env.err, "usage: tidegate %s\n", strings.TrimSpace(name+" [flags] "+arguments))
-		f.PrintDefaults()
-	}
+func newSocketFlags(env environment, name string) *socketFlags {
+	f := &socketFlags{flags: newFlags(env, name)}
 	f.StringVar(&f.config, "config", defaultConfig, "the configuration `FILE` of the gateway to ask")
 	f.StringVar(&f.socket, "socket", "", "the control `SOCKET` of the gateway to ask")
 	return f
@@ -93,11 +88,11 @@ func whoami() string {
 // showStatus says how the gateway is. Exit code 1: there is trouble; 2: nobody
 // could be asked.
 func showStatus(env environment, args []string) int {
-	f := newSocketFlags(env, "status", "")
+	f := newSocketFlags(env, "status")
 	asJSON := f.Bool("json", false, "as JSON; with -watch one line each second")
 	watch := f.Bool("watch", false, "again each second, until Ctrl-C")
-	if err := f.Parse(args); err != nil || f.NArg() > 0 {
-		return exitUsage
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -26,6 +27,22 @@ func TestAcknowledgedSurvivesTerm(t *testing.T) {
 	up := subscribe(t, cloud, "houses/17/#")
 	startGateway(t, file, dir)
 	receivesAll(up, "houses/17/meter", lines)
+}
+
+// A part that ends late takes no other's time: that of the uplink is for the disk.
+func TestEachPartHasTimeToStop(t *testing.T) {
+	over := time.Now().Add(-time.Hour)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	for name, end := range map[string]func(ctx context.Context){
+		"stuck":  func(context.Context) { <-stuck },
+		"prompt": func(ctx context.Context) { <-ctx.Done() },
+	} {
+		p := start(name, func(ctx context.Context) error { end(ctx); return nil }, nil)
+		if err := p.stop(over); (err != nil) != (name == "stuck") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // blackHole is a cloud that accepts links and acknowledges nothing.

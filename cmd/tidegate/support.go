@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,21 +13,21 @@ import (
 
 	"tidegate/cmd/tidegate/internal/bundle"
 	"tidegate/cmd/tidegate/internal/redact"
+	"tidegate/cmd/tidegate/internal/show"
 	"tidegate/internal/conf"
 )
 
 // makeSupport writes one file for whoever helps, without secrets.
 func makeSupport(env environment, args []string) int {
-	flags := flag.NewFlagSet("support", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	config := flags.String("config", defaultConfig, "the configuration `FILE`")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 1 {
-		return exitUsage
+	f := newFlags(env, "support")
+	config := f.String("config", defaultConfig, "the configuration `FILE`")
+	if code, ok := f.parse(args, 0, 1); !ok {
+		return code
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	s := newSupport(ctx, *config, keepers)
-	name := flags.Arg(0)
+	name := f.Arg(0)
 	if name == "" {
 		name = fmt.Sprintf("tidegate-support-%s-%s.tar.gz", s.cfg.Gateway.id(), time.Now().UTC().Format("20060102-150405"))
 	}
@@ -38,7 +37,7 @@ func makeSupport(env environment, args []string) int {
 	}
 	fmt.Fprintf(env.out, "%s has:\n\n", name)
 	for _, p := range parts {
-		fmt.Fprintf(env.out, "  %-16s %8s  %s\n", p.Name, bytesText(int64(p.Size)), p.About)
+		fmt.Fprintf(env.out, "  %-16s %8s  %s\n", p.Name, show.Size(int64(p.Size)), p.About)
 	}
 	fmt.Fprintf(env.out, "\nPasswords, keys and tokens were taken out; names of devices, topics and addresses\nare in it. Look before you send it: tar -xzOf %s | less\n", name)
 	if os.Geteuid() != 0 {
@@ -135,7 +134,7 @@ func (s *support) status() (string, error) { return inside(showStatus, "-config"
 // ask returns what the running gateway says to a path.
 func (s *support) ask(path string) func() (string, error) {
 	return func() (string, error) {
-		f := newSocketFlags(environment{}, "support", "")
+		f := newSocketFlags(environment{}, "support")
 		if err := f.Parse([]string{"-config", s.file}); err != nil {
 			return "", err
 		}
@@ -179,12 +178,12 @@ func (s *support) config() (string, error) {
 // value hides that of a key that is called like a secret and is no file's name.
 func (s *support) value(key, value string) string {
 	if strings.HasSuffix(key, "-file") || strings.HasPrefix(value, `"/`) {
-		return hideSecrets(value)
+		return redact.URLs(value)
 	}
 	if shown(key, value) != value {
 		return `"` + redact.Mark + `"`
 	}
-	return hideSecrets(value)
+	return redact.URLs(value)
 }
 
 func (s *support) check() (string, error) { return inside(check, s.file) }

@@ -133,6 +133,7 @@ func TestTop(t *testing.T) {
 	device := subscribe(t, g.port(), "a/#", "-i", "kitchen-lamp")
 	s := onScreen(t, "top", "-config", g.file)
 	s.shows("devices 1")
+	s.shows("kitchen-lamp")
 	raw := s.mode()
 	if raw.Lflag&(unix.ECHO|unix.ICANON) != 0 {
 		t.Error("got a terminal that echoes, want it taken over")

@@ -13,9 +13,9 @@ import (
 
 // showTop shows the running gateway live.
 func showTop(env environment, args []string) int {
-	f := newSocketFlags(env, "top", "")
-	if err := f.Parse(args); err != nil || f.NArg() > 0 {
-		return exitUsage
+	f := newSocketFlags(env, "top")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	in, isFile := env.in.(*os.File)
 	out, alsoFile := env.out.(*os.File)

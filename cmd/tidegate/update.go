@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -34,20 +34,16 @@ func updating(env environment, privileged bool, do func(context.Context, update.
 }
 
 func installUpdate(env environment, args []string) int {
-	flags := flag.NewFlagSet("update", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	downgrade := flags.Bool("downgrade", false, "permit a version that is not newer than the one that runs")
-	restart := flags.Bool("reboot", false, "start the new version at once")
-	sum := flags.String("sha256", "", "of the bundle, in hexadecimal; for a URL")
-	if err := flags.Parse(args); err != nil {
-		return exitUsage
-	}
-	if flags.NArg() != 1 {
-		return misused(env, "update takes a file or a URL, or status, confirm or rollback")
+	f := newFlags(env, "update")
+	downgrade := f.Bool("downgrade", false, "permit a version that is not newer than the one that runs")
+	restart := f.Bool("reboot", false, "start the new version at once")
+	sum := f.String("sha256", "", "of the bundle, in hexadecimal; for a URL")
+	if code, ok := f.parse(args, 1, 1); !ok {
+		return code
 	}
 	return updating(env, true, func(ctx context.Context, sys update.System) error {
 		say := sayProgress(env, sys)
-		order := update.Order{Source: flags.Arg(0), Sum: *sum, Permit: update.Permit{Downgrade: *downgrade}}
+		order := update.Order{Source: f.Arg(0), Sum: *sum, Permit: update.Permit{Downgrade: *downgrade}}
 		if err := sys.Install(ctx, order, say); err != nil {
 			return err
 		}
@@ -77,11 +73,10 @@ func sayProgress(env environment, sys update.System) func(int, string) {
 }
 
 func statusUpdate(env environment, args []string) int {
-	flags := flag.NewFlagSet("update status", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	asJSON := flags.Bool("json", false, "as one JSON object")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitUsage
+	f := newFlags(env, "update status")
+	asJSON := f.Bool("json", false, "as one JSON object")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	return updating(env, true, func(_ context.Context, sys update.System) error {
 		r, err := sys.Report()
@@ -96,14 +91,13 @@ func statusUpdate(env environment, args []string) int {
 }
 
 func confirmUpdate(env environment, args []string) int {
-	flags := flag.NewFlagSet("update confirm", flag.ContinueOnError)
-	flags.SetOutput(env.err)
+	f := newFlags(env, "update confirm")
 	p := update.DefaultPatience()
-	wait := flags.Bool("wait", false, "only after the gateway was healthy for a time; restart the machine if it does not get there")
-	flags.DurationVar(&p.Healthy, "healthy", p.Healthy, "how long, without interruption")
-	flags.DurationVar(&p.Deadline, "deadline", p.Deadline, "how long to wait for that")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitUsage
+	wait := f.Bool("wait", false, "only after the gateway was healthy for a time; restart the machine if it does not get there")
+	f.DurationVar(&p.Healthy, "healthy", p.Healthy, "how long, without interruption")
+	f.DurationVar(&p.Deadline, "deadline", p.Deadline, "how long to wait for that")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	return updating(env, true, func(ctx context.Context, sys update.System) error {
 		if *wait {
@@ -114,11 +108,10 @@ func confirmUpdate(env environment, args []string) int {
 }
 
 func rollbackUpdate(env environment, args []string) int {
-	flags := flag.NewFlagSet("update rollback", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	restart := flags.Bool("reboot", false, "start the other version at once")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitUsage
+	f := newFlags(env, "update rollback")
+	restart := f.Bool("reboot", false, "start the other version at once")
+	if code, ok := f.parse(args, 0, 0); !ok {
+		return code
 	}
 	return updating(env, true, func(ctx context.Context, sys update.System) error {
 		software, err := sys.Rollback()
@@ -135,23 +128,27 @@ func rollbackUpdate(env environment, args []string) int {
 
 // bootBackend is what RAUC runs.
 func bootBackend(env environment, args []string) int {
+	f := newFlags(env, "update boot")
+	if code, ok := f.parse(args, 1, anyNumber); !ok {
+		return code
+	}
 	return updating(env, false, func(_ context.Context, sys update.System) error {
-		return sys.Backend(env.out, args)
+		return sys.Backend(env.out, f.Args())
 	})
 }
 
 // serveUpdate does what the gateway has asked for. The unit runs it.
 func serveUpdate(env environment, args []string) int {
-	file, ok := onlyFile(args)
-	if !ok {
-		return misused(env, "update serve takes the configuration file")
+	f := newFlags(env, "update serve")
+	if code, ok := f.parse(args, 0, 1); !ok {
+		return code
 	}
 	return updating(env, true, func(ctx context.Context, sys update.System) error {
 		signed, err := update.Take(runDir)
 		if err != nil {
 			return err
 		}
-		cfg, problems, err := load(file, Config.Check)
+		cfg, problems, err := load(cmp.Or(f.Arg(0), defaultConfig), Config.Check)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,20 +25,15 @@ func testUplink(env environment, args []string) int {
 	var file string
 	var asJSON bool
 	var opt uplink.ProbeOptions
-	flags := flag.NewFlagSet("uplink test", flag.ContinueOnError)
-	flags.SetOutput(env.err)
-	flags.Usage = func() {
-		fmt.Fprintln(env.err, "usage: tidegate uplink test [flags] [NAME]")
-		flags.PrintDefaults()
+	f := newFlags(env, "uplink test")
+	f.StringVar(&file, "config", defaultConfig, "the configuration `FILE`")
+	f.BoolVar(&asJSON, "json", false, "as one JSON array, at the end")
+	f.BoolVar(&opt.NoPublish, "no-publish", false, "send nothing to the topics of the up routes")
+	f.BoolVar(&opt.TakeOver, "take-over", false, "with single-client: take the gateway's place for a moment")
+	if code, ok := f.parse(args, 0, 1); !ok {
+		return code
 	}
-	flags.StringVar(&file, "config", defaultConfig, "the configuration `FILE`")
-	flags.BoolVar(&asJSON, "json", false, "as one JSON array, at the end")
-	flags.BoolVar(&opt.NoPublish, "no-publish", false, "send nothing to the topics of the up routes")
-	flags.BoolVar(&opt.TakeOver, "take-over", false, "with single-client: take the gateway's place for a moment")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 1 {
-		return exitUsage
-	}
-	cfg, all, code := uplinksToTest(env, file, flags.Arg(0))
+	cfg, all, code := uplinksToTest(env, file, f.Arg(0))
 	if code != exitOK {
 		return code
 	}

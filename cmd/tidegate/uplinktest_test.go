@@ -2,11 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tidegate/cmd/tidegate/internal/control"
+	"tidegate/uplink"
 )
 
 // invoke runs a subcommand in this process and returns what it prints.
@@ -45,6 +50,63 @@ func TestUplinkTest(t *testing.T) {
 	}
 	if strings.Contains(g.out.String(), "link lost") {
 		t.Errorf("the gateway lost a link:\n%s", g.out)
+	}
+}
+
+// Over the socket, as for the page, the same walk comes step by step.
+func TestUplinkTestOverTheSocket(t *testing.T) {
+	_, port := startCloud(t, "")
+	g := newHouse(t, openHouse+towards(port)+"[[uplink]]\nname = \"nobody\"\nendpoints = [\"mqtt://127.0.0.1:1\"]\n[[uplink.up]]\nfilter = \"office/#\"\n")
+	g.says(`link up.*house-u0`)
+	c := g.ask()
+	for name, want := range map[string]struct {
+		steps string
+		well  bool
+	}{"cloud": {"tcp connect limits", true}, "nobody": {"tcp", false}} {
+		var steps []string
+		var end *control.Walk
+		err := c.Stream(patiently(t), "/v1/uplinks/"+name+"/test", struct{}{}, func(event string, data []byte) error {
+			if event == "end" {
+				end = new(control.Walk)
+				return json.Unmarshal(data, end)
+			}
+			var s uplink.ProbeStep
+			err := json.Unmarshal(data, &s)
+			if steps = append(steps, s.Name); s.Words == "" || s.Outcome == uplink.StepFailed && s.Do == "" {
+				t.Errorf("got %s, want words", data)
+			}
+			return err
+		})
+		if err != nil || end == nil || *end != (control.Walk{Well: want.well}) || !strings.Contains(strings.Join(steps, " "), want.steps) {
+			t.Errorf("%s: got %q, %+v, %v, want %+v", name, steps, end, err, want)
+		}
+	}
+	var said *control.Error
+	if err := c.Do(patiently(t), "POST", "/v1/uplinks/heaven/test", nil, nil); !errors.As(err, &said) || said.Status != 404 {
+		t.Errorf("got %v, want 404", err)
+	}
+	if strings.Contains(g.out.String(), "link lost") {
+		t.Errorf("the gateway lost a link:\n%s", g.out)
+	}
+}
+
+// Mosquitto says of a wrong password what others say of a lack of rights.
+func TestUplinkTestWithAWrongPassword(t *testing.T) {
+	dir := t.TempDir()
+	configure(t, filepath.Join(dir, "passwords"), "house:right\n")
+	if out, err := exec.Command("mosquitto_passwd", "-U", filepath.Join(dir, "passwords")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	configure(t, filepath.Join(dir, "password"), "wrong\n")
+	_, port := startCloud(t, "", "allow_anonymous false", "password_file "+filepath.Join(dir, "passwords"))
+	file, _ := house(t, strings.Replace(towards(port), "[[uplink]]", fmt.Sprintf("[[uplink]]\nuser = \"house\"\npassword-file = %q", filepath.Join(dir, "password")), 1))
+	code, out, _ := invoke(t, "uplink", "test", "-config", file)
+	if out = strings.Join(strings.Fields(out), " "); code != exitBad || !strings.Contains(out, "failed connect") || !strings.Contains(out, "Mosquitto says so of a wrong user or password too") {
+		t.Errorf("got %d, %s\nwant to be told that it may be the password", code, out)
+	}
+	configure(t, filepath.Join(dir, "password"), "right\n")
+	if code, out, _ := invoke(t, "uplink", "test", "-config", file); code != exitOK {
+		t.Errorf("with the right one: got %d, %s", code, out)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -221,5 +222,35 @@ func TestNetworks(t *testing.T) {
 	}
 	if home.allow(&net.UnixAddr{Name: "x"}) {
 		t.Error("what is no address may come")
+	}
+}
+
+// An address with a body that never comes is not held for ever: neither the
+// request nor the end of the answer waits for it.
+func TestBodyThatNeverComes(t *testing.T) {
+	for _, start := range []string{"GET /", "GET /nothing", "GET /api/session", "GET /api/v1/status", "POST /api/login", "POST /api/v1/publish", "DELETE /metrics"} {
+		synctest.Test(t, func(t *testing.T) {
+			c, err := New(DefaultConfig(), Options{Users: &people{}, API: http.HandlerFunc(echo)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			here, there := net.Pipe()
+			q := newQueue(&net.TCPAddr{})
+			srv := &http.Server{Handler: c.handler(), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime}
+			served := make(chan error)
+			go func() { served <- srv.Serve(q) }()
+			q.put(there)
+			begin := time.Now()
+			fmt.Fprintf(here, "%s HTTP/1.1\r\nHost: tidegate.local\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", start)
+			if _, err := io.ReadAll(here); err != nil {
+				t.Errorf("%s: %v", start, err)
+			}
+			if got := time.Since(begin); got > time.Hour {
+				t.Errorf("%s: the connection was held for %v", start, got)
+			}
+			here.Close()
+			srv.Close()
+			<-served
+		})
 	}
 }

@@ -4,14 +4,15 @@
 //	browser --HTTP or HTTPS, one port--> listener (networks, bounds) -> guard (host, origin, headers)
 //	  /                 the shell, which names the assets by their hash
 //	  /a/HASH/...       assets: compressed, for ever in the browser's cache
-//	  /api/session      who am I; login, logout, setup: package-own
+//	  /api/session      who am I; login, logout, setup, qr: package-own
 //	  /api/v1/...       Options.API, after log-in, with the role in the context
 //	  /metrics          Options.Metrics: open, or with a name and password in each request
 //	  Options.Open      /healthz, /readyz: without log-in
 //
 // # Promises
 //
-// Nobody sees or changes anything without a user's name and password; one whose
+// Nobody sees or changes anything without a user's name and password, but for the
+// numbers of /metrics, unless these are closed too, and for Options.Open; one whose
 // role is to read changes nothing. There is no default password: who visits first
 // sets the administrator's, and only while nobody has a role.
 //
@@ -21,7 +22,8 @@
 // rebinding) is none that the console answers to.
 //
 // What a session is known by is in the browser alone; here is its hash, in RAM.
-// It ends at log-out, when it was not used for a time, after a time in any case,
+// It ends at log-out, when it was not used for a time (a page that is open uses
+// it), after a time in any case,
 // when the user's password changes or the role is taken away, and at a restart of
 // the gateway.
 //

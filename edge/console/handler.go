@@ -116,9 +116,13 @@ func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Flush is for those who ask for an http.Flusher.
 func (w *watched) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// timed gives each piece of an answer its time.
+// timed gives each piece of an answer its time, and the body of a request, which
+// the server waits for before it answers, whether the handler wants it or not.
 func timed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // what cannot is no connection
+		}
 		t := &deadlined{ResponseWriter: w}
 		t.extend()
 		next.ServeHTTP(t, r)

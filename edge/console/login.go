@@ -85,7 +85,7 @@ func (c *Console) setup(w http.ResponseWriter, r *http.Request) {
 	user, err := c.opt.Users.Claim(in.Password)
 	switch {
 	case errors.Is(err, ErrClaimed):
-		refuse(w, r, http.StatusConflict, "somebody has set a password already", "log in with it; if it was not you, reset the gateway")
+		refuse(w, r, http.StatusConflict, "somebody has set a password already", "log in with it; if it was not you, on the gateway itself: sudo tidegate device passwd admin")
 	case err != nil:
 		c.log.Error("the first password could not be kept", "err", err)
 		refuse(w, r, http.StatusInternalServerError, "the password could not be stored: "+err.Error(), "look whether the disk is full or cannot be written")
@@ -199,13 +199,10 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
 	return true
 }
 
-// readBody takes a whole body in, within bounds of size and time, so that
-// handlers need none.
+// readBody takes a whole body in, of bounded size and in the time that timed gives,
+// so that handlers need no bounds.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) bool {
-	deadline := http.NewResponseController(w)
-	_ = deadline.SetReadDeadline(time.Now().Add(bodyTime)) // what cannot is no connection
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	_ = deadline.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -213,6 +210,7 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) bool {
 	case err != nil:
 		refuse(w, r, http.StatusRequestTimeout, "the request did not arrive whole", "try again")
 	default:
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		r.ContentLength = int64(len(body))
 	}

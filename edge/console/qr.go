@@ -37,6 +37,25 @@ func drawQR(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, draw(code.Size, code.Black))
 }
 
+// TextQR draws a QR code of a text with characters that are half as high as a line,
+// dark ones on light: for a terminal. Its lines end with a reset of the colours.
+func TextQR(text string) (string, error) {
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		return "", fmt.Errorf("there is no code for this text: %w", err)
+	}
+	var b strings.Builder
+	for y := -quiet; y < code.Size+quiet; y += 2 {
+		b.WriteString("\x1b[30;107m") // black on white, whatever the terminal's own colours
+		for x := -quiet; x < code.Size+quiet; x++ {
+			upper, lower := code.Black(x, y), code.Black(x, y+1)
+			b.WriteString(map[[2]bool]string{{false, false}: " ", {true, false}: "▀", {false, true}: "▄", {true, true}: "█"}[[2]bool{upper, lower}])
+		}
+		b.WriteString("\x1b[0m\n")
+	}
+	return b.String(), nil
+}
+
 const quiet = 4
 
 // draw joins the black modules of each row.

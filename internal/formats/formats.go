@@ -28,6 +28,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tidegate/internal/whole"
 )
 
 // Range is the versions of a form that software reads; it writes Max.
@@ -211,7 +213,7 @@ func move(from, to string, must bool) (n int, err error) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 			return 0, err
 		}
-		return 1, errors.Join(os.Rename(from, to), sync(filepath.Dir(to)), sync(filepath.Dir(from)))
+		return 1, errors.Join(os.Rename(from, to), whole.SyncDir(filepath.Dir(to)), whole.SyncDir(filepath.Dir(from)))
 	}
 	entries, err := os.ReadDir(from)
 	for _, e := range entries {
@@ -248,24 +250,5 @@ func store(dir string, write map[string]int) error {
 	for _, name := range slices.Sorted(maps.Keys(write)) {
 		fmt.Fprintf(&b, "%s %d\n", name, write[name])
 	}
-	f, err := os.CreateTemp(dir, marker+".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b.Bytes())
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, marker))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return sync(dir)
-}
-
-func sync(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return whole.Write(filepath.Join(dir, marker), whole.Bytes(b.Bytes()))
 }

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"tidegate/internal/wall"
 )
 
 // clock turns stamps into ages. A Pi has no clock of its own: wall time counts
@@ -21,16 +21,9 @@ type clock struct {
 
 func newClock(epoch uint64, read func() (time.Time, bool)) *clock {
 	if read == nil {
-		read = systemClock
+		read = wall.Now
 	}
 	return &clock{epoch: epoch, start: time.Now(), read: read, spans: make(map[uint64]int64)}
-}
-
-// systemClock asks the kernel whether something disciplines its clock.
-func systemClock() (time.Time, bool) {
-	var t unix.Timex
-	state, err := unix.Adjtimex(&t)
-	return time.Now(), err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
 }
 
 // seen notes that the process of an earlier epoch lived for mono milliseconds.

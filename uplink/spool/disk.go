@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tidegate/internal/boltpage"
+	"tidegate/internal/whole"
 )
 
 // disk is the directory of spool files. The committer's goroutine creates,
@@ -175,7 +176,7 @@ func (d *disk) remove(f *file) error {
 	}
 	d.measure()
 	d.mu.Unlock()
-	return errors.Join(err, syncDir(d.dir))
+	return errors.Join(err, whole.SyncDir(d.dir))
 }
 
 // all returns the files, oldest first.
@@ -384,7 +385,7 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 		d.tries[f.number]++
 	}
 	if err == nil {
-		err = errors.Join(os.Rename(copied+".tmp", copied), syncDir(d.dir))
+		err = errors.Join(os.Rename(copied+".tmp", copied), whole.SyncDir(d.dir))
 	}
 	if err != nil {
 		_ = os.Remove(copied + ".tmp")
@@ -396,7 +397,7 @@ func (d *disk) replace(f *file, aside bool, keep func(*row) bool) (Report, int64
 	if aside {
 		err = d.setAside(f.path)
 	}
-	err = errors.Join(err, os.Rename(copied, f.path), syncDir(d.dir))
+	err = errors.Join(err, os.Rename(copied, f.path), whole.SyncDir(d.dir))
 	f.damaged.Store(false)
 	f.cramped.Store(false)
 	f.size.Store(f.fileSize())

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"tidegate/internal/inorder"
 )
 
 // Cause is why a message will not reach the cloud.
@@ -31,6 +34,17 @@ const (
 type ID struct{ Epoch, Seq uint64 }
 
 func (i ID) String() string { return fmt.Sprintf("%d/%d", i.Epoch, i.Seq) }
+
+// ParseID reads an id as String writes it: 12/345.
+func ParseID(text string) (ID, error) {
+	epoch, seq, _ := strings.Cut(text, "/")
+	e, err := strconv.ParseUint(epoch, 10, 64)
+	s, err2 := strconv.ParseUint(seq, 10, 64)
+	if err != nil || err2 != nil {
+		return ID{}, fmt.Errorf("%q is no id: an id is an epoch and a number, as in 12/345", text)
+	}
+	return ID{Epoch: e, Seq: s}, nil
+}
 
 func (i ID) compare(o ID) int {
 	return cmp.Or(cmp.Compare(i.Epoch, o.Epoch), cmp.Compare(i.Seq, o.Seq))
@@ -107,7 +121,7 @@ func (l *losses) stats() []DropStats {
 	for _, d := range l.by {
 		out = append(out, d.DropStats)
 	}
-	slices.SortFunc(out, func(a, b DropStats) int {
+	inorder.Sort(out, func(a, b DropStats) int {
 		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Cause, b.Cause))
 	})
 	return out

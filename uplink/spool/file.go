@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"tidegate/internal/boltpage"
+	"tidegate/internal/whole"
 )
 
 // opener opens a file; tests put one that breaks in its place.
@@ -85,7 +86,7 @@ func createFile(path string, open opener, room int64, step int) (*file, error) {
 	f := &file{path: path, open: open, step: step, spans: make(map[streamKey]*span), rows: make(map[streamKey]uint64)}
 	err := f.start(&bbolt.Options{InitialMmapSize: int(room + room/2)})
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = whole.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		err = errors.Join(err, f.close())
@@ -292,13 +293,4 @@ func (f *file) rlock() error {
 			return fmt.Errorf("open spool file %s: %w", f.path, err)
 		}
 	}
-}
-
-// syncDir makes what was created, renamed or deleted in dir last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tidegate/internal/whole"
 )
 
 // What a person decides about dead letters is done by the holder of the
@@ -122,7 +124,7 @@ func ask(dir string, w wish) (bool, error) {
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
-	return err == nil, errors.Join(err, syncDir(dir))
+	return err == nil, errors.Join(err, whole.SyncDir(dir))
 }
 
 func ownerOf(dir string) (uid, gid int, err error) {

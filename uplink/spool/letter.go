@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"tidegate/internal/whole"
 )
 
 const (
@@ -187,7 +189,7 @@ func appendFile(dir, name string, lines []byte) error {
 		}
 	}
 	_, err = f.Write(lines)
-	return errors.Join(err, handOver(dir, f), f.Sync(), f.Close(), syncDir(dir))
+	return errors.Join(err, handOver(dir, f), f.Sync(), f.Close(), whole.SyncDir(dir))
 }
 
 // replaceFile gives a file new content, none of it or all; without content it
@@ -198,7 +200,7 @@ func replaceFile(dir, name string, content []byte) error {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return syncDir(dir)
+		return whole.SyncDir(dir)
 	}
 	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_TRUNC|os.O_CREATE, 0o600)
 	if err != nil {
@@ -209,7 +211,7 @@ func replaceFile(dir, name string, content []byte) error {
 	if err == nil {
 		err = os.Rename(path+".tmp", path)
 	}
-	return errors.Join(err, syncDir(dir))
+	return errors.Join(err, whole.SyncDir(dir))
 }
 
 // handOver gives a file that root made to the directory's owner, as whom the

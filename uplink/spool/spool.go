@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidegate/internal/wear"
+	"tidegate/internal/whole"
 )
 
 // Options is what a Spool needs from its surroundings.
@@ -98,7 +99,7 @@ func New(cfg Config, opt Options) (*Spool, error) {
 	}
 	// The name is synced also when it was there: an earlier start may have
 	// ended just before. A power cut would take the directory and all in it.
-	if err := errors.Join(os.MkdirAll(opt.Dir, 0o700), syncDir(filepath.Dir(opt.Dir))); err != nil {
+	if err := errors.Join(os.MkdirAll(opt.Dir, 0o700), whole.SyncDir(filepath.Dir(opt.Dir))); err != nil {
 		return nil, fmt.Errorf("make spool directory: %w; choose a data directory that can be written", err)
 	}
 	opt.Log = cmp.Or(opt.Log, slog.New(slog.DiscardHandler))

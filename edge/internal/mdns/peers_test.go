@@ -19,7 +19,7 @@ import (
 )
 
 // The peers are processes in network namespaces of their own, on one bridge: this
-// test's own program as gateways, and Debian's Avahi.
+// test's own program as gateways, and Debian's Avahi and systemd-resolved.
 
 const gatewayEnv = "TIDEGATE_TEST_MDNS" // host and name; the process tells them until its input ends
 
@@ -40,6 +40,7 @@ func gateway(what string) {
 	host, name, _ := strings.Cut(what, "/")
 	r := New(Options{Host: host, Name: name, Log: slog.New(slog.NewTextHandler(os.Stdout, nil)), Services: []Service{
 		{Type: "_mqtt._tcp", Port: 1883, Text: []string{"gateway=x"}}, {Type: "_secure-mqtt._tcp", Port: 8883},
+		{Type: "_http._tcp", Port: 8080, Text: []string{"path=/"}},
 	}})
 	if err := r.Run(ctx); err != nil {
 		fmt.Println(err)

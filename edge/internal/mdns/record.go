@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"tidegate/internal/inorder"
 )
 
 // Times to live in seconds [RFC 6762, 10].
@@ -153,7 +155,7 @@ type heard struct {
 // greater one wins.
 func order(a, b []heard) int {
 	one := func(a, b heard) int { return cmp.Or(cmp.Compare(a.kind, b.kind), bytes.Compare(a.data, b.data)) }
-	slices.SortFunc(a, one)
-	slices.SortFunc(b, one)
+	inorder.Sort(a, one)
+	inorder.Sort(b, one)
 	return slices.CompareFunc(a, b, one)
 }

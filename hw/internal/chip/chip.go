@@ -18,6 +18,8 @@ import (
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/onewire"
 	"periph.io/x/conn/v3/spi"
+
+	"tidegate/internal/inorder"
 )
 
 // Sensor is one opened chip. Its methods are called by one goroutine at a
@@ -125,7 +127,7 @@ func Kinds() []Kind {
 		periphKinds(),
 		boardKinds(),
 	)
-	slices.SortFunc(all, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
+	inorder.Sort(all, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"tidegate/internal/inorder"
 )
 
 // Chips are the GPIO chips of a machine.
@@ -57,7 +59,7 @@ func (c Chips) List() ([]Chip, error) {
 			chips = append(chips, chip)
 		}
 	}
-	slices.SortStableFunc(chips, func(a, b Chip) int {
+	inorder.Sort(chips, func(a, b Chip) int {
 		return cmp.Or(boolCompare(b.onHeader(), a.onHeader()), cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
 	})
 	return chips, errors.Join(errs...)

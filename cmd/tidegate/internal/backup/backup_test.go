@@ -86,6 +86,8 @@ var old = map[string]string{
 	"system/ssh/authorized_keys": "ssh-ed25519 AAAA",
 	"system/journal/old.log":     "not kept",
 	"system/clock":               "not kept",
+	"tidegate/users.toml":        "hashes",
+	"tidegate/administrator":     "hash",
 	"tidegate/edge.db":           "not kept",
 }
 
@@ -144,16 +146,17 @@ func TestAnotherCardBecomesTheSameGateway(t *testing.T) {
 }
 
 func TestWithTheDebianPackageTheConfigurationIsKept(t *testing.T) {
-	etc := filepath.Join(card(t, old), "config")
+	home := card(t, old)
+	etc := filepath.Join(home, "config")
 	var b bytes.Buffer
-	if err := Write(&b, Manifest{}, Places(filepath.Join(t.TempDir(), "none"), etc, "/x"), ""); err != nil {
+	if err := Write(&b, Manifest{}, Places(filepath.Join(t.TempDir(), "none"), etc, filepath.Join(home, "tidegate")), ""); err != nil {
 		t.Fatal(err)
 	}
 	a, err := Open(&b, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := a.Names(), []string{"config/tidegate.toml", "config/tls/server.key", "config/users.toml"}; !slices.Equal(got, want) {
+	if got, want := a.Names(), []string{"config/tidegate.toml", "config/tls/server.key", "config/users.toml", "state/administrator", "state/users.toml"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -165,7 +168,7 @@ func TestACardsBackupOnAMachineWithThePackage(t *testing.T) {
 	}
 	etc := filepath.Join(t.TempDir(), "tidegate")
 	places := []Place{{Name: ConfigPlace, Dir: etc, As: etc}}
-	if got, want := a.Missed(places), []string{"identity", "system"}; !slices.Equal(got, want) {
+	if got, want := a.Missed(places), []string{"identity", "system", "state"}; !slices.Equal(got, want) {
 		t.Errorf("missed: got %v, want %v", got, want)
 	}
 	if err := a.Restore(places, t.TempDir(), good); err != nil {
@@ -329,7 +332,7 @@ func TestFilesOfAnEnemyAreRefused(t *testing.T) {
 		entries  []*tar.Header
 		want     error
 	}{
-		"newer":             {`{"version":2}`, []*tar.Header{toml}, ErrNewer},
+		"newer":             {`{"version":3}`, []*tar.Header{toml}, ErrNewer},
 		"no version":        {`{}`, []*tar.Header{toml}, ErrNoBackup},
 		"no manifest":       {`[]`, []*tar.Header{toml}, ErrNoBackup},
 		"no configuration":  {`{"version":1}`, nil, ErrNoBackup},
@@ -339,6 +342,8 @@ func TestFilesOfAnEnemyAreRefused(t *testing.T) {
 		"backslash":         {`{"version":1}`, []*tar.Header{toml, file(`config/..\x`)}, ErrNoBackup},
 		"another place":     {`{"version":1}`, []*tar.Header{toml, file("tidegate/edge.db")}, ErrNoBackup},
 		"not of the system": {`{"version":1}`, []*tar.Header{toml, file("system/rauc.status")}, ErrNoBackup},
+		"messages":          {`{"version":2}`, []*tar.Header{toml, file("state/edge.db")}, ErrNoBackup},
+		"floor":             {`{"version":2}`, []*tar.Header{toml, file("state/epoch-floor")}, ErrNoBackup},
 		"place as file":     {`{"version":1}`, []*tar.Header{toml, file("identity")}, ErrNoBackup},
 		"twice":             {`{"version":1}`, []*tar.Header{toml, toml}, ErrNoBackup},
 		"no folder":         {`{"version":1}`, []*tar.Header{toml, file("config/a/b")}, ErrNoBackup},

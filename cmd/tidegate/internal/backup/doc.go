@@ -4,8 +4,10 @@
 //	/data/config    tidegate.toml, secrets      --Write--> tidegate-backup: tar, gzip,
 //	/data/identity  id, CA, keys, passwords     <--Open---   and age where there is a
 //	/data/system    Wi-Fi, host name, SSH key                passphrase
+//	/data/tidegate  the users that people added
 //
-// On a machine without /data (the Debian package) it is /etc/tidegate alone.
+// On a machine without /data (the Debian package) it is /etc/tidegate, and of the
+// data directory the users: users.toml, and the console's administrator.
 // Messages, meters and what waits for the cloud are not in it: a copy of them
 // would be old when it is needed. Of the boot epochs the restored gateway skips
 // what the other may have used (epoch-floor), so that no id of a message comes
@@ -14,8 +16,8 @@
 // # The file
 //
 // A gzip'ed tar whose first entry, tidegate-backup.json, is a Manifest; the
-// others are config/..., identity/... and system/..., files and folders only,
-// with their modes and the names of their owners. With a passphrase all that is
+// others are config/..., identity/..., system/... and state/..., files and folders
+// only, with their modes and the names of their owners. With a passphrase all that is
 // the payload of an age file (age-encryption.org/v1, scrypt), which `age -d`
 // opens too. Without one the file has secrets in plain: whoever has it is the
 // gateway.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tidegate/internal/whole"
 )
 
 // Check finds what is wrong with a configuration file; nil is good.
@@ -47,7 +49,7 @@ func (a *Archive) Restore(places []Place, work string, check Check) error {
 	if err := a.check(places, staged, check); err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(readyIn(work)), os.Rename(staged, readyIn(work)), syncDir(work)); err != nil {
+	if err := errors.Join(os.RemoveAll(readyIn(work)), os.Rename(staged, readyIn(work)), whole.SyncDir(work)); err != nil {
 		return err
 	}
 	_, err := Finish(places, work)
@@ -109,7 +111,7 @@ func (a *Archive) layOut(places []Place, dir string) error {
 	err = writeFile(filepath.Join(dir, indexName), text)
 	slices.Sort(folders)
 	for _, f := range slices.Compact(folders) {
-		err = errors.Join(err, syncDir(f))
+		err = errors.Join(err, whole.SyncDir(f))
 	}
 	return err
 }
@@ -180,7 +182,7 @@ func Finish(places []Place, work string) (bool, error) {
 		}
 	}
 	// First it is no order any more, then it goes.
-	err = errors.Join(os.RemoveAll(stagedIn(work)), os.Rename(ready, stagedIn(work)), syncDir(work))
+	err = errors.Join(os.RemoveAll(stagedIn(work)), os.Rename(ready, stagedIn(work)), whole.SyncDir(work))
 	return true, errors.Join(err, os.RemoveAll(stagedIn(work)))
 }
 

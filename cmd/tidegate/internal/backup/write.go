@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+
+	"tidegate/edge"
 )
 
 // Place is a folder that is kept.
@@ -32,17 +34,19 @@ type Place struct {
 // ConfigPlace is the name of the place that holds tidegate.toml.
 const ConfigPlace = "config"
 
-// statePlace is where a restore leaves the floor of the epochs.
+// statePlace is the data directory: the users that people added, and where a
+// restore leaves the floor of the epochs.
 const statePlace = "state"
 
-var nothing = []string{""}
+// ofState are the files of the data directory that are kept.
+var ofState = []string{edge.KeptFile, edge.AdministratorFile}
 
 // Places returns what is kept on a machine: of an image the folders of its data
-// partition, else the folder of the configuration. state is the data directory
-// of the gateway.
+// partition, else the folder of the configuration, and the users in state, the
+// data directory of the gateway.
 func Places(data, configDir, state string) []Place {
 	if !IsCard(data) {
-		return []Place{{Name: ConfigPlace, Dir: configDir, As: configDir}, {Name: statePlace, Dir: state, Only: nothing}}
+		return []Place{{Name: ConfigPlace, Dir: configDir, As: configDir}, {Name: statePlace, Dir: state, Only: ofState}}
 	}
 	return CardPlaces(data)
 }
@@ -60,13 +64,13 @@ func CardPlaces(data string) []Place {
 		{Name: ConfigPlace, Dir: filepath.Join(data, "config"), As: "/etc/tidegate"},
 		{Name: "identity", Dir: filepath.Join(data, "identity"), As: "/data/identity"},
 		{Name: "system", Dir: filepath.Join(data, "system"), Only: []string{"wifi*", "hostname*", "ssh*"}},
-		{Name: statePlace, Dir: filepath.Join(data, "tidegate"), Only: nothing},
+		{Name: statePlace, Dir: filepath.Join(data, "tidegate"), Only: ofState},
 	}
 }
 
 // Manifest says what a backup is of.
 type Manifest struct {
-	Version  int       `json:"version"`  // of the file's form: 1
+	Version  int       `json:"version"`  // of the file's form: 2; 1 has no state
 	Gateway  string    `json:"gateway"`  // id
 	Epoch    uint64    `json:"epoch"`    // boot epoch when it was made; 0: none so far
 	Created  time.Time `json:"created"`  // by the gateway's clock, which may be wrong
@@ -74,7 +78,7 @@ type Manifest struct {
 }
 
 const (
-	version      = 1
+	version      = 2
 	manifestName = "tidegate-backup.json"
 )
 

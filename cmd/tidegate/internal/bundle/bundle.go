@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"tidegate/cmd/tidegate/internal/redact"
+	"tidegate/internal/whole"
 )
 
 // Part is one text.
@@ -31,19 +31,11 @@ const leftOut = "left out: something in it could not be told from a secret\n"
 // README.txt, which says what is in it, and the parts, without the secrets that
 // scrub finds. It returns the parts with their sizes.
 func Write(file string, scrub *redact.Scrubber, parts []Part) ([]Part, error) {
-	f, err := os.CreateTemp(filepath.Dir(file), ".tidegate-support.new-*") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	parts, err = pack(f, scrub, parts)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(f.Name()))
-	}
-	return parts, nil
+	err := whole.Write(file, func(f *os.File) (err error) {
+		parts, err = pack(f, scrub, parts)
+		return err
+	})
+	return parts, err
 }
 
 func pack(f *os.File, scrub *redact.Scrubber, parts []Part) ([]Part, error) {

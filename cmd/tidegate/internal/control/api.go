@@ -39,8 +39,13 @@ type Options struct {
 	Client     func(id string) (edge.ClientDetail, bool)
 	Disconnect func(id string) bool
 
+	Users Household
+
 	Events func(uplink string) []uplink.Event
 	Places func() []hw.Place // where sensors, inputs and actuators are heard
+
+	// Probe walks to each endpoint of an uplink, and reports each step.
+	Probe func(ctx context.Context, uplink string, report func(uplink.ProbeStep)) (well bool, err error)
 
 	Spools map[string]string // the directory of each uplink's spool, by its name
 
@@ -62,6 +67,7 @@ type API struct {
 	topics  topics
 	senses  senses
 	streams atomic.Int64 // that are open
+	walking atomic.Bool  // to an uplink
 
 	mu      sync.Mutex // guards what follows
 	past    past
@@ -174,12 +180,19 @@ func (a *API) routes() *http.ServeMux {
 		a.handle(mux, "POST "+path, Admin, h)
 	}
 	post("/v1/devices/{id}/disconnect", a.disconnect)
-	post("/v1/users", noUsers)
 	post("/v1/publish", a.publish)
 	post("/v1/actuators/{name}", a.command)
 	post("/v1/dead/retry", a.decideDead(spool.SendAgain))
 	post("/v1/dead/drop", a.decideDead(spool.DropDead))
 	post("/v1/config/check", a.check)
+	post("/v1/uplinks/{name}/test", a.testUplink)
+	if a.opt.Users != nil {
+		get("/v1/users", a.listUsers)
+		post("/v1/users", a.addUser)
+		post("/v1/users/{name}/password", a.renewPassword)
+		a.handle(mux, "PUT /v1/users/{name}", Admin, a.changeUser)
+		a.handle(mux, "DELETE /v1/users/{name}", Admin, a.removeUser)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, http.StatusNotFound, "there is nothing at "+r.URL.Path, "the paths begin with /v1/")
 	})

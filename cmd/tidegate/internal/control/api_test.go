@@ -224,7 +224,7 @@ func TestTopicsAreBounded(t *testing.T) {
 	for i := range 3 * mostTopics {
 		tree.take(&edge.Message{Topic: fmt.Sprintf("a/%d/x", i), Payload: []byte("1")}, false)
 	}
-	found, known := tree.level("a", "")
+	found, known, _ := tree.level("a/", "")
 	if known > mostTopics || tree.size > mostTopicSize || len(found) != known || tree.by["a/0/x"] != nil || tree.by[fmt.Sprintf("a/%d/x", 3*mostTopics-1)] == nil {
 		t.Errorf("got %d topics, %d bytes", known, tree.size)
 	}
@@ -238,6 +238,68 @@ func TestTopicsAreBounded(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 	tree.rest(true)
+}
+
+// What is retained just when the API begins to listen is known, also when it came
+// after what was retained had been read.
+func TestNoTopicIsMissedAtTheStart(t *testing.T) {
+	begin, said := make(chan struct{}), false
+	tree := topics{
+		hear: func(ctx context.Context, _ []string, f func(*edge.Message, int64)) {
+			<-begin
+			said = true
+			f(nil, 0)
+			<-ctx.Done()
+		},
+		retained: func(filter string, f func(*edge.Message) bool) {
+			if filter != "#" {
+				return
+			}
+			f(&edge.Message{Topic: "old", Payload: []byte("1"), Accepted: time.Unix(1, 0)})
+			if said {
+				f(&edge.Message{Topic: "new", Payload: []byte("1"), Accepted: time.Unix(2, 0)})
+			}
+		},
+	}
+	tree.look(t.Context())
+	defer tree.rest(true)
+	if found, _, _ := tree.level("", ""); len(found) != 1 || !found[0].Value.Retained {
+		t.Errorf("got %+v, want what was retained before", found)
+	}
+	close(begin)
+	for end := time.Now().Add(patient); ; time.Sleep(time.Millisecond) {
+		if found, _, _ := tree.level("", ""); len(found) == 2 {
+			return
+		} else if time.Now().After(end) {
+			t.Fatalf("got %+v, want two topics", found)
+		}
+	}
+}
+
+// Topics that begin with a slash have a level of their own, with an empty name.
+func TestTopicsWithEmptyLevels(t *testing.T) {
+	a := New(quiet())
+	a.topics.look(t.Context())
+	for _, topic := range []string{"/a/b", "//", "c"} {
+		a.topics.mu.Lock()
+		a.topics.take(&edge.Message{Topic: topic, Payload: []byte("1")}, false)
+		a.topics.mu.Unlock()
+	}
+	for query, want := range map[string]string{"": " 2, c 0, ", "?under=": "/ 1, /a 1, ", "?under=%2F": "// 0, ", "?under=%2Fa": "/a/b 0, ", "?under=c": ""} {
+		r := request(a, Read, "GET", "/v1/topics"+query, "")
+		var got Topics
+		if err := json.Unmarshal(r.Body.Bytes(), &got); err != nil || time.Time(got.Since).IsZero() || got.Known != 3 {
+			t.Fatalf("%s: %v: %s", query, err, r.Body)
+		}
+		text := ""
+		for _, x := range got.Topics {
+			text += fmt.Sprintf("%s %d, ", x.Topic, x.Children)
+		}
+		if text != want {
+			t.Errorf("%s: got %q, want %q", query, text, want)
+		}
+	}
+	a.topics.rest(true)
 }
 
 // A day of sensors and links has its points, with nulls where nothing was known.
@@ -320,20 +382,4 @@ func TestMemoryOfAFullHistory(t *testing.T) {
 	}
 	tree.rest(true)
 	runtime.KeepAlive(m)
-}
-
-func TestSecretsAreHidden(t *testing.T) {
-	for text, want := range map[string]string{
-		`password-file = "/etc/tidegate/cloud-password"`: `password-file = "/etc/tidegate/cloud-password"`,
-		`password = "hunter2"`:                           `password = (not shown)`,
-		`# my password: hunter2`:                         `# my password: (not shown)`,
-		`api_key = "x"`:                                  `api_key = (not shown)`,
-		`proxy = "http://me:hunter2@proxy:3128"`:         `proxy = "http://***@proxy:3128"`,
-		`id = "house"`:                                   `id = "house"`,
-		"a = 1\ntoken = \"x\"\nb = 2":                    "a = 1\ntoken = (not shown)\nb = 2",
-	} {
-		if got := HideSecrets(text); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/cmd/tidegate/internal/card"
+	"tidegate/internal/inorder"
 	"tidegate/uplink"
 	"tidegate/uplink/spool"
 )
@@ -91,15 +92,9 @@ func uplinkOf(r *Readings, u *UplinkReadings, p *past) Uplink {
 	return out
 }
 
-// flows says whether acknowledgements come on a link. One that leaves in good
-// order has its last ones still to come.
-func flows(l *uplink.LinkStats) bool {
-	return l.State == uplink.Connected || l.State == uplink.Draining
-}
-
 func linkOf(now time.Time, l *uplink.LinkStats) Link {
 	out := Link{
-		ID: l.ID, Down: l.Down, Endpoint: l.Endpoint, State: l.State, Flowing: flows(l), Fault: string(l.Fault), Since: Time(l.Since), Lasting: max(now.Sub(l.Since), 0).Seconds(),
+		ID: l.ID, Down: l.Down, Endpoint: l.Endpoint, State: l.State, Flowing: l.Flows(), Fault: string(l.Fault), Since: Time(l.Since), Lasting: max(now.Sub(l.Since), 0).Seconds(),
 		RTT: l.RTT.Seconds(), InFlight: l.InFlight, Sent: l.Sent, Acked: l.Acked, Received: l.Received,
 		Reconnects: l.Reconnects, Failovers: l.Failovers, Returns: l.Returns, Words: stateWords[l.State],
 	}
@@ -211,7 +206,7 @@ func classesOf(s *spool.Stats) []Class {
 		}
 	}
 	order := []string{spool.Urgent.String(), spool.Normal.String(), spool.Bulk.String()}
-	slices.SortFunc(out, func(a, b Class) int { return cmp.Compare(slices.Index(order, a.Name), slices.Index(order, b.Name)) })
+	inorder.Sort(out, func(a, b Class) int { return cmp.Compare(slices.Index(order, a.Name), slices.Index(order, b.Name)) })
 	return out
 }
 

@@ -3,8 +3,8 @@ package control
 import (
 	"io"
 	"net/http"
-	"regexp"
-	"strings"
+
+	"tidegate/cmd/tidegate/internal/redact"
 )
 
 // ConfigText is the body of /v1/config.
@@ -31,7 +31,7 @@ type Checked struct {
 
 func (a *API) config(w http.ResponseWriter, _ *http.Request) error {
 	file, text := a.opt.Config()
-	return answer(w, ConfigText{File: file, Text: HideSecrets(text)})
+	return answer(w, ConfigText{File: file, Text: redact.Config(text)})
 }
 
 func (a *API) check(w http.ResponseWriter, r *http.Request) error {
@@ -44,25 +44,4 @@ func (a *API) check(w http.ResponseWriter, r *http.Request) error {
 		problems = []Problem{}
 	}
 	return answer(w, Checked{Good: len(problems) == 0, Problems: problems})
-}
-
-// Whatever looks like a secret is hidden, in comments too: somebody may have
-// written one there. Names of files are none.
-var (
-	userinfo = regexp.MustCompile(`://[^/@"'\s]*@`)
-	secret   = regexp.MustCompile(`(?i)^(.*?[\w-]*(?:pass|secret|token|private|credential|api[-_]?key)[\w-]*\s*[=:]\s*)(\S.*)$`)
-	fileKey  = regexp.MustCompile(`(?i)[\w-]*-file\s*=\s*$`)
-)
-
-// HideSecrets masks what looks like a secret in a configuration.
-func HideSecrets(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		line = userinfo.ReplaceAllString(line, "://***@")
-		if m := secret.FindStringSubmatch(line); m != nil && !fileKey.MatchString(m[1]) {
-			line = m[1] + "(not shown)"
-		}
-		lines[i] = line
-	}
-	return strings.Join(lines, "\n")
 }

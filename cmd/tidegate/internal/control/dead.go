@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"tidegate/uplink/spool"
@@ -64,8 +62,7 @@ func deadLetterOf(l *spool.Letter, again bool) DeadLetter {
 	if l.At != 0 {
 		out.Time = Time(time.UnixMilli(l.At))
 	}
-	data := l.Payload
-	out.Preview, out.Encoding = text(data[:min(len(data), mostPreview)])
+	out.Preview, out.Encoding = text(l.Payload, mostPreview)
 	return out
 }
 
@@ -146,13 +143,11 @@ func (d *Decision) picks(dir string) (ids []spool.ID, err error) {
 		return nil, bad("say which: ids, or all", "")
 	}
 	for _, text := range d.IDs {
-		epoch, seq, _ := strings.Cut(text, "/")
-		e, err := strconv.ParseUint(epoch, 10, 64)
-		s, err2 := strconv.ParseUint(seq, 10, 64)
-		if err != nil || err2 != nil {
-			return nil, bad(fmt.Sprintf("%q is no id", text), "an id is an epoch and a number, as in 12/345")
+		id, err := spool.ParseID(text)
+		if err != nil {
+			return nil, bad(err.Error(), "/v1/dead lists them")
 		}
-		ids = append(ids, spool.ID{Epoch: e, Seq: s})
+		ids = append(ids, id)
 	}
 	if !d.All {
 		return ids, nil

@@ -120,8 +120,3 @@ func (a *API) disconnect(w http.ResponseWriter, r *http.Request) error {
 func noDevice(r *http.Request) error {
 	return nothing("no device "+r.PathValue("id")+" is connected", "it may have gone in the meantime; /v1/devices lists those that are here")
 }
-
-// noUsers says how a device is added, which the API cannot do so far.
-func noUsers(http.ResponseWriter, *http.Request) error {
-	return nothing("the gateway does not add users by itself yet", "make a password with tidegate passwd -generate, put the user into the users file of the configuration, and reload; on the SD card a line in devices.txt on the boot partition does it")
-}

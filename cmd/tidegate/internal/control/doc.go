@@ -11,6 +11,42 @@
 // numbers of the parts, in one place, so that the page and the command line say
 // the same.
 //
+// # The API
+//
+// HTTP with JSON: bodies are the exported types here. Below /v1/ on the socket,
+// below /api/v1/ on the page's port. What goes wrong is answered with 400 and above
+// and an Error: what happened, and what to do. Those marked with * are streams of
+// server-sent events.
+//
+//	GET    /v1/status                   Status: verdict, findings, home, uplinks, sensors, card
+//	GET    /v1/live                     * status: a Status at once and each second
+//	GET    /v1/stats                    the raw numbers, as on the status socket
+//	GET    /v1/log                      Lines; level, search; follow=1: * line, dropped
+//	GET    /v1/devices                  Devices; search, offset, limit
+//	GET    /v1/devices/{id}             DeviceDetail
+//	POST   /v1/devices/{id}/disconnect  ends the connection; the session stays
+//	GET    /v1/users                    Users
+//	POST   /v1/users                    NewUser: Password, once
+//	PUT    /v1/users/{name}             changes what a user may do
+//	DELETE /v1/users/{name}
+//	POST   /v1/users/{name}/password    a new one: Password
+//	GET    /v1/topics                   Topics: a level of the tree; under, search, offset, limit
+//	GET    /v1/tail                     * message, dropped; filter
+//	POST   /v1/publish                  Publication
+//	GET    /v1/history                  History of an uplink's links and flow; uplink
+//	POST   /v1/uplinks/{name}/test      * step, end: the walk to the cloud
+//	GET    /v1/dead                     DeadLetters; uplink, offset, limit
+//	POST   /v1/dead/retry               Decision: Count
+//	POST   /v1/dead/drop                Decision: Count
+//	GET    /v1/sensors/history          SensorHistory; name
+//	POST   /v1/actuators/{name}         Command
+//	GET    /v1/config                   ConfigText, secrets hidden
+//	POST   /v1/config/check             a configuration as text: Checked
+//
+// On the machine itself:
+//
+//	curl --unix-socket /run/tidegate/control.sock http://gateway/v1/status
+//
 // # Roles
 //
 // Who comes through the socket is an administrator: it is open to root and to the
@@ -41,6 +77,7 @@
 //	links' events              1000 of each uplink (package uplink keeps them)
 //	latency, flow              a day in minutes; 16 endpoints of each uplink
 //	sensors                    a day in minutes of 100 quantities, the last value of 300
+//	users kept here            1000, 100 filters a list, 256 bytes a filter, 1 MiB in all
 //	requests                   1 MiB
 //	pages of lists             1000
 //

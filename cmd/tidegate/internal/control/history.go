@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"strings"
 	"time"
 
 	"tidegate/uplink"
@@ -93,7 +92,7 @@ func (m *minutes) add(r *Readings, c counts) (ended int) {
 		}
 		at.most = max(at.most, float64(waitingOf(u)))
 		for j := range u.Links {
-			if l := &u.Links[j]; l.RTT > 0 && flows(l) && l.Endpoint != "" && (!l.Down || len(u.Links) == 1) {
+			if l := &u.Links[j]; l.RTT > 0 && l.Flows() && l.Endpoint != "" && (!l.Down || len(u.Links) == 1) {
 				at.endpoint(l.Endpoint, m.n).now.add(l.RTT.Seconds())
 			}
 		}
@@ -184,20 +183,25 @@ func (a *API) history(w http.ResponseWriter, r *http.Request) error {
 		out.Events = append(out.Events, linkEventOf(&e))
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	m := &a.minutes
+	out.Flow, out.Latency = a.minutes.of(name)
+	a.mu.Unlock()
+	return answer(w, out)
+}
+
+// of returns the series of an uplink, as they are at this moment.
+func (m *minutes) of(uplink string) (Flow, Latency) {
 	start := Time(m.start())
-	out.Flow = Flow{Step: step.Seconds(), Start: start, HomeIn: m.homes.points(m.n), UpAcked: Points{}, Waiting: Points{}}
-	out.Latency = Latency{Step: step.Seconds(), Start: start, Endpoints: map[string]Points{}}
-	if u := m.up[name]; u != nil {
-		out.Flow.UpAcked, out.Flow.Waiting = u.acked.points(m.n), u.waiting.points(m.n)
+	flow := Flow{Step: step.Seconds(), Start: start, HomeIn: m.homes.points(m.n), UpAcked: Points{}, Waiting: Points{}}
+	latency := Latency{Step: step.Seconds(), Start: start, Endpoints: map[string]Points{}}
+	if u := m.up[uplink]; u != nil {
+		flow.UpAcked, flow.Waiting = u.acked.points(m.n), u.waiting.points(m.n)
 		for url, e := range u.latency {
 			if !e.empty() {
-				out.Latency.Endpoints[strings.Clone(url)] = e.points(m.n)
+				latency.Endpoints[url] = e.points(m.n)
 			}
 		}
 	}
-	return answer(w, out)
+	return flow, latency
 }
 
 // start is when the first minute began, by the present clock.

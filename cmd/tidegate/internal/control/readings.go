@@ -18,6 +18,7 @@ type Readings struct {
 	Goroutines int
 	Listeners  []Listener
 	Edge       edge.Stats
+	UsersFault string // of the file of users that were added; "": none
 	Uplinks    []UplinkReadings
 	HW         hw.Stats
 	Card       card.Stats

@@ -74,11 +74,16 @@ func (s *senses) follow(ctx context.Context) {
 	s.done = make(chan struct{})
 	go func(done chan struct{}) {
 		defer close(done)
-		s.hear(ctx, topics, func(m *edge.Message, _ int64) { s.take(m) })
+		s.hear(ctx, topics, func(m *edge.Message, _ int64) {
+			if m != nil {
+				s.take(m)
+				return
+			}
+			for _, topic := range topics { // an actuator may say nothing more for days
+				s.retained(topic, func(m *edge.Message) bool { s.take(m); return true })
+			}
+		})
 	}(s.done)
-	for _, topic := range topics {
-		s.retained(topic, func(m *edge.Message) bool { s.take(m); return true })
-	}
 }
 
 func (s *senses) rest() {

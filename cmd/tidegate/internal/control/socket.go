@@ -45,19 +45,17 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stopped := make(chan struct{})
-	go func() {
+	unhook := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		<-ctx.Done()
 		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if srv.Shutdown(soon) != nil {
 			srv.Close()
 		}
-	}()
+	})
 	err := srv.Serve(&bounded{Listener: l, places: make(chan struct{}, mostLocal)})
-	if ctx.Err() == nil {
-		l.Close()
-		return fmt.Errorf("control socket: %w", err)
+	if unhook() { // it failed by itself
+		return errors.Join(fmt.Errorf("control socket: %w", err), srv.Close())
 	}
 	<-stopped
 	return nil

@@ -58,9 +58,11 @@ func (a *API) open(w http.ResponseWriter, r *http.Request) (s *stream, ctx conte
 	return s, ctx, done, nil
 }
 
-// send writes frames and gives the listener some seconds to take them.
+// send writes frames and gives the listener some seconds to take them. In HTTP/2
+// a deadline that passes ends the stream, also when nothing is to be written.
 func (s *stream) send(frames ...frame) error {
 	_ = s.out.SetWriteDeadline(time.Now().Add(patience)) // not all can: a recorder in a test
+	defer s.out.SetWriteDeadline(time.Time{})
 	for _, f := range frames {
 		if _, err := s.w.Write(f); err != nil {
 			return errGone

@@ -59,13 +59,23 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) error {
 	if err := s.send(comment); err != nil {
 		return err
 	}
-	n := 0
-	a.opt.Retained(filter, func(m *edge.Message) bool {
-		n++
-		t.hear(m, 0)
-		return n < tailQueue
+	retained := func() {
+		n := 0
+		a.opt.Retained(filter, func(m *edge.Message) bool {
+			n++
+			t.hear(m, 0)
+			return n < tailQueue
+		})
+	}
+	hearing.Go(func() {
+		a.opt.Overhear(ctx, []string{filter}, func(m *edge.Message, missed int64) {
+			if m == nil {
+				retained()
+				return
+			}
+			t.hear(m, missed)
+		})
 	})
-	hearing.Go(func() { a.opt.Overhear(ctx, []string{filter}, t.hear) })
 	return t.follow(ctx, s)
 }
 

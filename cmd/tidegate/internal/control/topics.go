@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"tidegate/edge"
+	"tidegate/internal/inorder"
 )
 
 const (
@@ -35,6 +35,8 @@ type Topics struct {
 	Total  int     `json:"total"`
 	Topics []Topic `json:"topics"`
 	Known  int     `json:"known"` // topics in RAM; those that came longest ago give way
+	Most   int     `json:"most"`  // that may be known
+	Since  Time    `json:"since"` // from then on all are here, from before what is retained
 }
 
 // Payload is what a message carries.
@@ -50,27 +52,18 @@ type Payload struct {
 
 // payloadOf shows the beginning of a message.
 func payloadOf(m *edge.Message, most int, retained bool) *Payload {
-	p := &Payload{Size: len(m.Payload), QoS: m.QoS, Retained: retained, Time: Time(m.Accepted)}
-	data := m.Payload
-	if len(data) > most {
-		data, p.Truncated = data[:most], true
-		for range utf8.UTFMax { // not in the middle of a letter
-			if utf8.Valid(data) || !utf8.Valid(m.Payload) {
-				break
-			}
-			data = data[:len(data)-1]
-		}
-	}
-	p.Payload, p.Encoding = text(data)
+	p := &Payload{Size: len(m.Payload), Truncated: len(m.Payload) > most, QoS: m.QoS, Retained: retained, Time: Time(m.Accepted)}
+	p.Payload, p.Encoding = text(m.Payload, most)
 	return p
 }
 
-// text writes bytes as text, or in base64 when they are none.
-func text(data []byte) (s, encoding string) {
+// text writes the beginning of data as text, or in base64 when it is none.
+func text(data []byte, most int) (s, encoding string) {
+	part := data[:min(len(data), most)]
 	if utf8.Valid(data) {
-		return string(data), "text"
+		return strings.ToValidUTF8(string(part), ""), "text" // not cut within a letter
 	}
-	return base64.StdEncoding.EncodeToString(data), "base64"
+	return base64.StdEncoding.EncodeToString(part), "base64"
 }
 
 // topics has the last values while somebody looks at them.
@@ -80,6 +73,7 @@ type topics struct {
 
 	mu     sync.Mutex // guards what follows
 	asked  time.Time  // when last
+	since  time.Time  // when it began to hear
 	end    context.CancelFunc
 	done   chan struct{}
 	by     map[string]*list.Element // of *seen
@@ -105,17 +99,32 @@ func (t *topics) look(ctx context.Context) {
 	if t.end != nil || ctx.Err() != nil {
 		return
 	}
-	t.by, t.recent, t.size = map[string]*list.Element{}, list.New(), 0
+	t.by, t.recent, t.size, t.since = map[string]*list.Element{}, list.New(), 0, t.asked
 	ctx, t.end = context.WithCancel(ctx)
 	t.done = make(chan struct{})
 	go func(done chan struct{}) {
 		defer close(done)
-		t.hear(ctx, all, func(m *edge.Message, _ int64) { t.mu.Lock(); t.take(m, m.Retain); t.mu.Unlock() })
+		t.hear(ctx, all, func(m *edge.Message, _ int64) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if m == nil { // from now on it hears: what was retained in between is not missed
+				t.keep()
+				return
+			}
+			t.take(m, m.Retain)
+		})
 	}(t.done)
+	t.keep()
+}
+
+// keep takes what is retained and newer than what is known. The caller holds mu.
+func (t *topics) keep() {
 	for _, filter := range all {
 		n := 0
 		t.retained(filter, func(m *edge.Message) bool {
-			t.take(m, true)
+			if at := t.by[m.Topic]; at == nil || time.Time(at.Value.(*seen).value.Time).Before(m.Accepted) {
+				t.take(m, true)
+			}
 			n++
 			return n < mostTopics
 		})
@@ -148,9 +157,9 @@ func (t *topics) take(m *edge.Message, retained bool) {
 	} else {
 		t.recent.MoveToFront(at)
 		t.size -= at.Value.(*seen).size()
-		retained = retained && len(m.Payload) > 0 || !m.Retain && at.Value.(*seen).value.Retained
 	}
 	one := at.Value.(*seen)
+	retained = retained && len(m.Payload) > 0 || !m.Retain && one.value.Retained
 	one.value = payloadOf(m, mostValue, retained)
 	t.size += one.size()
 	for t.recent.Len() > mostTopics || t.size > mostTopicSize {
@@ -161,15 +170,11 @@ func (t *topics) take(m *edge.Message, retained bool) {
 	}
 }
 
-// level lists what is directly below a topic, or, to search, all below it that
-// has the word.
-func (t *topics) level(under, search string) (found []Topic, known int) {
+// level lists what directly follows a prefix, which is empty or ends in a slash,
+// or, to search, all that follows it and has the word.
+func (t *topics) level(prefix, search string) (found []Topic, known int, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	prefix := ""
-	if under != "" {
-		prefix = under + "/"
-	}
 	at := map[string]int{}
 	below := map[string]map[string]bool{}
 	for topic, e := range t.by {
@@ -199,11 +204,12 @@ func (t *topics) level(under, search string) (found []Topic, known int) {
 	for name, children := range below {
 		found[at[name]].Children = len(children)
 	}
-	slices.SortFunc(found, func(a, b Topic) int { return strings.Compare(a.Topic, b.Topic) })
-	return found, len(t.by)
+	inorder.Sort(found, func(a, b Topic) int { return strings.Compare(a.Topic, b.Topic) })
+	return found, len(t.by), t.since
 }
 
-// listTopics is GET /v1/topics.
+// listTopics is GET /v1/topics. Without under it is the first level; an empty under
+// is the topic with an empty name, as in /kitchen.
 func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
 	p, err := pageOf(r)
 	if err != nil {
@@ -211,6 +217,10 @@ func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.topics.look(a.ends)
 	q := r.URL.Query()
-	found, known := a.topics.level(q.Get("under"), strings.ToLower(q.Get("search")))
-	return answer(w, Topics{Total: len(found), Topics: cut(found, p), Known: known})
+	prefix := ""
+	if q.Has("under") {
+		prefix = q.Get("under") + "/"
+	}
+	found, known, since := a.topics.level(prefix, strings.ToLower(q.Get("search")))
+	return answer(w, Topics{Total: len(found), Topics: cut(found, p), Known: known, Most: mostTopics, Since: Time(since)})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/hw"
+	"tidegate/internal/inorder"
 	"tidegate/uplink"
 )
 
@@ -20,7 +21,7 @@ func judge(s *Status, r *Readings, p *past) {
 	s.Findings = append(s.Findings, homeFindings(s, r, p)...)
 	s.Findings = append(s.Findings, hardwareFindings(&r.HW)...)
 	s.Findings = append(s.Findings, machineFindings(s, r)...)
-	slices.SortStableFunc(s.Findings, func(a, b Finding) int { return cmp.Compare(levelRank(a.Level), levelRank(b.Level)) })
+	inorder.Sort(s.Findings, func(a, b Finding) int { return cmp.Compare(levelRank(a.Level), levelRank(b.Level)) })
 	s.Verdict, s.Headline = Well, "All is well"
 	if len(s.Findings) == 0 || s.Findings[0].Level == levelInfo {
 		return
@@ -159,6 +160,9 @@ func homeFindings(s *Status, r *Readings, p *past) (out []Finding) {
 	if len(s.Home.Listeners) == 0 {
 		add(levelTrouble, "home", "Devices cannot connect: there is no listener", "Add [[edge.listener]] with bind = \":1883\" to the configuration, "+reload)
 	}
+	if r.UsersFault != "" {
+		add(levelTrouble, "home", "The devices that were added here cannot log in: their file is damaged", r.UsersFault+". Put it right, or restore a backup, "+reload)
+	}
 	then, ok := p.before(r.At, lostSpan)
 	if n := r.Edge.LoginsFailed - then.failed; ok && n > 0 {
 		level := levelInfo
@@ -186,7 +190,7 @@ func hardwareFindings(h *hw.Stats) (out []Finding) {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Finding) int { return cmp.Compare(a.What, b.What) })
+	inorder.Sort(out, func(a, b Finding) int { return cmp.Compare(a.What, b.What) })
 	return out
 }
 

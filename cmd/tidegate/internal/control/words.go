@@ -88,7 +88,7 @@ var troubles = map[uplink.Fault]trouble{
 	uplink.FaultNoAnswer:       {levelAttention, "%s takes the connection and does not answer", "Is this a port for MQTT? If it is, the cloud's broker hangs. The gateway keeps trying."},
 	uplink.FaultWebSocket:      {levelTrouble, "What answers at %s's address is no MQTT", "Look at the path of the address in endpoints; often it is /mqtt."},
 	uplink.FaultCredentials:    {levelTrouble, "%s refuses the password", "Correct user and password-file of the uplink, " + reload},
-	uplink.FaultNotAuthorized:  {levelTrouble, "%s does not let this gateway in", "Give its user the permission to connect, there. The gateway keeps trying."},
+	uplink.FaultNotAuthorized:  {levelTrouble, "%s does not let this gateway in", "Are user and password-file of the uplink right? If they are, give its user the permission to connect, there. The gateway keeps trying."},
 	uplink.FaultWillRefused:    {levelAttention, "%s does not let the gateway tell that it lives", "Permit it to publish on the topic tidegate/GATEWAY/status, or set status = false in the uplink."},
 	uplink.FaultBadClientID:    {levelTrouble, "%s does not take the gateway's client id", "Set client-id in the uplink to what the cloud expects, " + reload},
 	uplink.FaultBanned:         {levelTrouble, "%s has banned this gateway", "Ask whoever runs the cloud."},

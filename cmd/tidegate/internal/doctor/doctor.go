@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tidegate/internal/wall"
 )
 
 // The levels of a finding.
@@ -76,7 +78,7 @@ type Options struct {
 func Here() Options {
 	return Options{
 		Root: "/", User: "tidegate", Unit: "tidegate.service",
-		Now: time.Now, Synced: synced, Room: room,
+		Now: time.Now, Synced: wall.Set, Room: room,
 		Systemctl: func(ctx context.Context, args ...string) (string, error) {
 			out, err := exec.CommandContext(ctx, "systemctl", args...).Output()
 			return string(out), err
@@ -86,12 +88,6 @@ func Here() Options {
 			return err
 		},
 	}
-}
-
-func synced() (synced, known bool) {
-	var t unix.Timex
-	state, err := unix.Adjtimex(&t)
-	return state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0, err == nil
 }
 
 func room(path string) (Room, error) {

@@ -76,10 +76,10 @@ func readiness(now Now) Readiness {
 func uplinkReady(u Uplink) UplinkReady {
 	one := UplinkReady{Name: u.Name, Ready: u.Flowing(), Words: "the cloud acknowledges"}
 	for _, l := range u.Links {
-		if (l.Down || len(u.Links) == 1) && Flows(l) {
+		if (l.Down || len(u.Links) == 1) && l.Flows() {
 			one.Commands = true
 		}
-		if !one.Ready && !l.Down && !Flows(l) {
+		if !one.Ready && !l.Down && !l.Flows() {
 			one.Words = fmt.Sprintf("link %s is %s for %s; messages are kept on the gateway", l.ID, l.State, time.Since(l.Since).Round(time.Second))
 		}
 	}

@@ -36,13 +36,6 @@ type Uplink struct {
 	MaxDisk int64 // bytes that its spool may have on disk
 }
 
-// Flows says whether acknowledgements come on a link: one whose answers are
-// late is connected for MQTT, and not for what depends on it. A link that moves
-// to its own endpoint has its last acknowledgements still to come.
-func Flows(l uplink.LinkStats) bool {
-	return l.State == uplink.Connected || l.State == uplink.Draining
-}
-
 // Flowing says whether the cloud acknowledges what is sent: every link that
 // sends is connected, and no answer is late. A link that dies is found out
 // within seconds while something is sent, and within its keep alive when not.
@@ -52,7 +45,7 @@ func (u Uplink) Flowing() bool {
 		if l.Down {
 			continue
 		}
-		if senders++; !Flows(l) {
+		if senders++; !l.Flows() {
 			return false
 		}
 	}

@@ -37,7 +37,7 @@ func (w *writer) link(l uplink.LinkStats, labels ...string) {
 		direction = "down"
 	}
 	info(w, "link_info", "Where a link is connected or tries to. Empty: nowhere.", append(labels[:4:4], "direction", direction, "endpoint", l.Endpoint)...)
-	flag(w, "link_up", "1 while a link is connected and no acknowledgement is late.", Flows(l), labels...)
+	flag(w, "link_up", "1 while a link is connected and no acknowledgement is late.", l.Flows(), labels...)
 	oneOf(w, "link_state", "1 for the state that a link is in.", "state", l.State, linkStates, labels...)
 	if l.Fault != "" {
 		info(w, "link_fault", "Why a link is not up, while it is not.", append(labels[:4:4], "fault", string(l.Fault))...)

@@ -147,15 +147,18 @@ func TestPowerCutAtEveryStepOfAReset(t *testing.T) {
 		before := p.run()
 		identities[before.ID] = true
 		p.write("data/tidegate/edge.db", "retained")
+		p.write("data/tidegate/users.toml", "hashes")
 		p.write("boot/factory-reset", "")
 		return p
 	}, nil)
 	p := everything(t)
 	before := p.run()
-	p.write("data/tidegate/edge.db", "retained")
+	for _, name := range []string{"edge.db", "users.toml", "administrator"} {
+		p.write("data/tidegate/"+name, "of the gateway of before")
+	}
 	p.write("boot/factory-reset.txt", "please\r\n")
 	out := p.run()
-	if out.ID == before.ID || p.has("data/tidegate/edge.db") || p.has("boot/factory-reset.txt") || !out.Reset || out.SSH != "" || out.Wifi != nil {
+	if out.ID == before.ID || p.has("data/tidegate/edge.db") || p.has("data/tidegate/users.toml") || p.has("data/tidegate/administrator") || p.has("boot/factory-reset.txt") || !out.Reset || out.SSH != "" || out.Wifi != nil {
 		t.Errorf("got %+v, want another gateway", out)
 	}
 	if got := p.read("boot/tidegate.toml"); got != windowsLines(string(standard)) {

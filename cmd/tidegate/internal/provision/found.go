@@ -5,9 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
+
+	"tidegate/internal/inorder"
 )
 
 // The files of the user, and what is written back.
@@ -90,7 +91,7 @@ func (l listing) find(name string) []entry {
 			found = append(found, e)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b entry) int {
+	inorder.Sort(found, func(a, b entry) int {
 		if c := b.mod.Compare(a.mod); c != 0 {
 			return c
 		}

@@ -1,6 +1,9 @@
 package provision
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // The firewall opens what the configuration in use listens to, and nothing that
 // only a bad one names.
@@ -30,5 +33,20 @@ func TestPortsOfTheFirewall(t *testing.T) {
 	p.run()
 	if got, want := p.read("root/"+portsFile), "add element inet tidegate tcp_in { 1884, 9001 }\n"; got != want {
 		t.Errorf("with an error: got %q, want %q", got, want)
+	}
+}
+
+// The home is told of broker and page.
+func TestDiscovery(t *testing.T) {
+	p := newPlace(t)
+	p.run()
+	for name, want := range map[string]string{
+		"0":    "[Service]\nName=Tidegate on %H\nType=_secure-mqtt._tcp\nPort=8883\nTxtText=gateway=",
+		"1":    "[Service]\nName=Tidegate on %H\nType=_mqtt._tcp\nPort=1883\nTxtText=gateway=",
+		"page": "[Service]\nName=Tidegate on %H\nType=_http._tcp\nPort=8080\nTxtText=path=/ gateway=",
+	} {
+		if got := p.read("root/run/systemd/dnssd/tidegate-" + name + ".dnssd"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q, want %q...", name, got, want)
+		}
 	}
 }

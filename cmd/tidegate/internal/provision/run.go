@@ -265,24 +265,29 @@ func (r *run) text(name string, code int) (string, entry, bool) {
 	return text, e, true
 }
 
-// discovery lets systemd-resolved tell the home where the broker is (DNS-SD).
+// discovery lets systemd-resolved tell the home where broker and page are (DNS-SD).
 func (r *run) discovery() {
 	dir := filepath.Join(r.opt.Root, "run/systemd/dnssd")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return // a machine without systemd
 	}
+	tell := func(name, kind, port, more string) {
+		text := fmt.Sprintf("[Service]\nName=Tidegate on %%H\nType=%s\nPort=%s\nTxtText=%sgateway=%s\n", kind, port, more, r.out.Gateway)
+		if err := os.WriteFile(filepath.Join(dir, "tidegate-"+name+".dnssd"), []byte(text), 0o644); err != nil {
+			r.fail(Finding{What: "the gateway could not be announced: " + plain(err)})
+		}
+	}
 	for i, l := range r.out.Listener {
-		if l.WebSocket {
-			continue
+		switch {
+		case l.WebSocket:
+		case l.TLS:
+			tell(strconv.Itoa(i), "_secure-mqtt._tcp", l.Port, "")
+		default:
+			tell(strconv.Itoa(i), "_mqtt._tcp", l.Port, "")
 		}
-		kind := "_mqtt._tcp"
-		if l.TLS {
-			kind = "_secure-mqtt._tcp"
-		}
-		text := fmt.Sprintf("[Service]\nName=Tidegate on %%H\nType=%s\nPort=%s\nTxtText=gateway=%s\n", kind, l.Port, r.out.Gateway)
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("tidegate-%d.dnssd", i)), []byte(text), 0o644); err != nil {
-			r.fail(Finding{What: "the broker could not be announced: " + plain(err)})
-		}
+	}
+	if r.out.Console.Port != "" {
+		tell("page", "_http._tcp", r.out.Console.Port, "path=/ ")
 	}
 }
 

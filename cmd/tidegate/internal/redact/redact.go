@@ -8,9 +8,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -32,8 +34,10 @@ func (s *Scrubber) Add(secret string) {
 	if len(secret) < least {
 		return
 	}
+	inJSON, _ := json.Marshal(secret) // a string can be
+	quoted := strconv.Quote(secret)
 	for _, form := range []string{
-		secret, url.QueryEscape(secret), url.PathEscape(secret), hex.EncodeToString([]byte(secret)),
+		secret, string(inJSON[1 : len(inJSON)-1]), quoted[1 : len(quoted)-1], url.QueryEscape(secret), url.PathEscape(secret), hex.EncodeToString([]byte(secret)),
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
 	} {
 		if !slices.Contains(s.known, form) {

@@ -67,9 +67,10 @@ func TestKnown(t *testing.T) {
 	s.AddSettings([]byte("network={\n\tssid=\"home\"\n\tpsk=\"" + two + "\"\n}\n"))
 	s.AddFile([]byte("house:" + three + "\n"))
 	s.Add("ab") // too short to look for
-	text := strings.Join([]string{one, two, three, url.QueryEscape(one), url.PathEscape(one), base64.StdEncoding.EncodeToString([]byte(two)), "ab home"}, " | ")
+	s.Add(`quote"<x>`)
+	text := strings.Join([]string{one, two, three, `{"err":"quote\"\u003cx\u003e"}`, `{"err":"quote\"<x>"}`, url.QueryEscape(one), url.PathEscape(one), base64.StdEncoding.EncodeToString([]byte(two)), "ab home"}, " | ")
 	got := s.Text(text)
-	if s.Holds(got) || !s.Holds(text) || !strings.HasSuffix(got, "ab home") || strings.Count(got, Mark) != 6 {
+	if s.Holds(got) || !s.Holds(text) || !strings.HasSuffix(got, "ab home") || strings.Count(got, Mark) != 8 {
 		t.Errorf("got %s", got)
 	}
 }
@@ -85,4 +86,25 @@ func FuzzText(f *testing.F) {
 		}
 		s.Text(text + secret + text) // must end, and not panic
 	})
+}
+
+func TestConfig(t *testing.T) {
+	for text, want := range map[string]string{
+		`password-file = "/etc/tidegate/cloud-password"`:              `password-file = "/etc/tidegate/cloud-password"`,
+		`password = "hunter2"`:                                        `password = (not shown)`,
+		`"password" = "hunter2"`:                                      `"password" = (not shown)`,
+		`# my password: hunter2`:                                      `# my password: (not shown)`,
+		`api_key = "x"`:                                               `api_key = (not shown)`,
+		`proxy = "http://me:hunter2@proxy:3128"`:                      `proxy = "http://***@proxy:3128"`,
+		`id = "house"`:                                                `id = "house"`,
+		"a = 1\ntoken = \"x\"\nb = 2":                                 `a = 1|token = (not shown)|b = 2`,
+		"password = \"\"\"\nhunter2\nhunter3\"\"\"\nb = 2":            `password = (not shown)|b = 2`,
+		"passwords = [\n  \"hunter2\",\n  'hunter3',\n]\nb = 2":       `passwords = (not shown)|b = 2`,
+		"token = '''\nhunter2":                                        `token = (not shown)`,
+		`uplink = { user = "me", password = "hunter2", other = "x" }`: `uplink = { user = "me", password = (not shown)`,
+	} {
+		if got := Config(text); got != strings.ReplaceAll(want, "|", "\n") {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }

@@ -230,7 +230,7 @@ func valueText(v control.Value) string {
 	if v.Value != nil {
 		text = strings.TrimSpace(fmt.Sprintf("%.4g %s", *v.Value, v.Unit))
 	}
-	if v.Field != "" {
+	if v.Field != "" && v.Field != "value" { // what sensors of one quantity call it
 		text = v.Field + " " + text
 	}
 	return text + trends[v.Trend]

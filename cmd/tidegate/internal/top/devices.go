@@ -4,38 +4,29 @@ import (
 	"cmp"
 	"slices"
 	"time"
-)
 
-// Device is one of /v1/devices, as far as it is shown.
-type Device struct {
-	ClientID  string `json:"client_id"`
-	User      string `json:"user"`
-	Address   string `json:"address"`
-	Protocol  string `json:"protocol"`
-	Connected bool   `json:"connected"`
-	Received  int64  `json:"received"`
-	Sent      int64  `json:"sent"`
-	Queued    int64  `json:"queued"`
-}
+	"tidegate/cmd/tidegate/internal/control"
+	"tidegate/internal/inorder"
+)
 
 // busy is a device with what it did lately.
 type busy struct {
-	Device
+	control.Device
 	in, out float64 // messages a second
 }
 
 // ledger makes rates of the counts of devices.
 type ledger struct {
 	at   time.Time
-	last map[string]Device
+	last map[string]control.Device
 	now  []busy
 }
 
 // add takes a list. Rates of devices that are new, or whose counts began anew,
 // are not known and shown as 0.
-func (l *ledger) add(at time.Time, all []Device) {
+func (l *ledger) add(at time.Time, all []control.Device) {
 	span := at.Sub(l.at).Seconds()
-	next := make(map[string]Device, len(all))
+	next := make(map[string]control.Device, len(all))
 	l.now = l.now[:0]
 	for _, d := range all {
 		b := busy{Device: d}
@@ -62,7 +53,7 @@ var orders = []struct {
 
 func (l *ledger) sorted(order int) []busy {
 	all := slices.Clone(l.now)
-	slices.SortStableFunc(all, func(a, b busy) int {
+	inorder.Sort(all, func(a, b busy) int {
 		return cmp.Or(orders[order].by(a, b), cmp.Compare(b.Queued, a.Queued), cmp.Compare(a.ClientID, b.ClientID))
 	})
 	return all

@@ -18,7 +18,6 @@ type view struct {
 	devices ledger
 	order   int
 	trouble string // why nothing new comes; "" when it does
-	none    bool   // the gateway does not list devices
 	in, up  trail
 }
 
@@ -136,9 +135,6 @@ func (v *view) uplink(u *control.Uplink, columns int) []string {
 
 // list is the busiest devices, under a heading.
 func (v *view) list(columns, rows int) []string {
-	if v.none {
-		return []string{v.paint.In(tty.Faint, tty.Fit("this gateway does not list its devices", columns))}
-	}
 	id := min(max(columns-51, 8), 40)
 	head := fmt.Sprintf("%-*s %-12s %8s %8s %8s  %s", id, "device", "user", "in/s", "out/s", "waiting", "address")
 	lines := []string{v.paint.In(tty.Invert, pad(head, columns))}
@@ -150,7 +146,7 @@ func (v *view) list(columns, rows int) []string {
 		if !d.Connected {
 			at = "away"
 		}
-		lines = append(lines, tty.Fit(fmt.Sprintf("%s %s %8s %8s %8s  %s", pad(tty.Safe(d.ClientID), id), pad(tty.Safe(d.User), 12), show.Rate(d.in), show.Rate(d.out), show.Count(d.Queued), tty.Safe(at)), columns))
+		lines = append(lines, tty.Fit(fmt.Sprintf("%s %s %8s %8s %8s  %s", pad(tty.Safe(d.ClientID), id), pad(tty.Safe(d.User), 12), show.Rate(d.in), show.Rate(d.out), show.Count(int64(d.Queued)), tty.Safe(at)), columns))
 	}
 	return lines
 }

@@ -22,9 +22,9 @@ func crowded() *view {
 	for i := range 300 {
 		v.in.add(float64(i % 17))
 	}
-	var all []Device
+	var all []control.Device
 	for i := range 500 {
-		all = append(all, Device{ClientID: fmt.Sprintf("device-%03d-with-a-name-that-is-long-and\x1b[2Jhostile", i), User: "house", Address: "192.0.2.1:40000", Connected: true, Queued: int64(500 - i)})
+		all = append(all, control.Device{ClientID: fmt.Sprintf("device-%03d-with-a-name-that-is-long-and\x1b[2Jhostile", i), User: "house", Address: "192.0.2.1:40000", Connected: true, Queued: 500 - i})
 	}
 	v.devices.add(time.Unix(100, 0), all)
 	for i := range all {
@@ -36,7 +36,7 @@ func crowded() *view {
 
 // Whatever the size, the frame fits: a line too long would scroll the screen.
 func TestFrameFits(t *testing.T) {
-	for _, v := range []*view{{}, {trouble: "the gateway does not run"}, crowded(), {status: &control.Status{}, none: true}} {
+	for _, v := range []*view{{}, {trouble: "the gateway does not run"}, crowded(), {status: &control.Status{}}} {
 		for _, size := range [][2]int{{80, 24}, {40, 10}, {200, 60}, {20, 3}, {1, 1}, {80, 8}} {
 			lines := v.frame(size[0], size[1])
 			if len(lines) > max(size[1], 3) {
@@ -75,8 +75,8 @@ func TestFrameAt80x24(t *testing.T) {
 
 func TestRatesOfDevices(t *testing.T) {
 	var l ledger
-	l.add(time.Unix(10, 0), []Device{{ClientID: "a", Received: 100}, {ClientID: "b", Received: 50}})
-	l.add(time.Unix(12, 0), []Device{{ClientID: "a", Received: 120, Sent: 4}, {ClientID: "b", Received: 3}, {ClientID: "c", Received: 9}})
+	l.add(time.Unix(10, 0), []control.Device{{ClientID: "a", Received: 100}, {ClientID: "b", Received: 50}})
+	l.add(time.Unix(12, 0), []control.Device{{ClientID: "a", Received: 120, Sent: 4}, {ClientID: "b", Received: 3}, {ClientID: "c", Received: 9}})
 	got := l.sorted(0)
 	if got[0].ClientID != "a" || got[0].in != 10 || got[0].out != 2 || got[1].in != 0 || got[2].in != 0 {
 		t.Errorf("got %+v, want the rate of a alone: b began anew, c is new", got)

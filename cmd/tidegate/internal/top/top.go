@@ -7,7 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,9 +20,8 @@ import (
 // Dial finds the gateway.
 type Dial func() (*control.Client, error)
 
-// mostDevices bounds the list that is asked for, every devicesEvery.
 const (
-	devicesPath  = "/v1/devices?limit=2000"
+	devicesPage  = 1000 // that are asked for at a time
 	devicesEvery = 2 * time.Second
 	again        = time.Second // after the gateway went away
 )
@@ -30,8 +29,7 @@ const (
 // news is something new for the screen.
 type news struct {
 	status  *control.Status
-	devices []Device
-	none    bool
+	devices []control.Device
 	err     error
 }
 
@@ -103,7 +101,6 @@ func (v *view) take(n news) {
 		v.in.add(n.status.Home.InPerS)
 		v.up.add(acked(n.status))
 	default:
-		v.none = n.none
 		v.devices.add(time.Now(), n.devices)
 	}
 }
@@ -183,19 +180,19 @@ func follow(ctx context.Context, dial Dial, tell func(news)) error {
 	return err
 }
 
-// devices asks for the list. A gateway without one goes on without.
+// devices asks for all of them.
 func devices(ctx context.Context, c *control.Client, tell func(news)) error {
-	var list struct {
-		Devices []Device `json:"devices"`
+	var all []control.Device
+	for more := true; more; {
+		var page control.Devices
+		if err := c.Get(ctx, fmt.Sprintf("/v1/devices?offset=%d&limit=%d", len(all), devicesPage), &page); err != nil {
+			return err
+		}
+		for _, d := range page.Devices {
+			all = append(all, d.Device)
+		}
+		more = len(page.Devices) == devicesPage
 	}
-	err := c.Get(ctx, devicesPath, &list)
-	var said *control.Error
-	if errors.As(err, &said) && said.Status == http.StatusNotFound {
-		tell(news{none: true})
-		return nil
-	}
-	if err == nil {
-		tell(news{devices: list.Devices})
-	}
-	return err
+	tell(news{devices: all})
+	return nil
 }

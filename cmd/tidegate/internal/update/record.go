@@ -12,6 +12,7 @@ import (
 
 	"tidegate/internal/formats"
 	"tidegate/internal/slots"
+	"tidegate/internal/whole"
 )
 
 // Phase is how far an update has come.
@@ -127,26 +128,12 @@ func writeJSON(name string, v any) (err error) {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(data, '\n'))
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return whole.Write(name, func(f *os.File) error {
+		return errors.Join(whole.Bytes(append(data, '\n'))(f), f.Chmod(0o644))
+	})
 }
 
 // Limit is the newest forms in which the gateway may store, nil for no limit:

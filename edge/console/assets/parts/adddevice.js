@@ -68,7 +68,7 @@ export function addDevice(root, app) {
 function done(root, app, made, rules) {
 	const heading = h("h2", { tabindex: "-1" }, `${made.name} may connect now`);
 	put(root,
-		h("section", { class: "card" }, heading, secret(app, made.password)),
+		h("section", { class: "card" }, heading, secret(app, made.password), made.note && h("p", { class: "muted" }, made.note)),
 		h("section", { class: "card" }, h("h2", {}, "What to write into it"), recipes(app, made, rules)),
 		h("p", { class: "row" }, h("a", { class: "button main", href: "#/devices" }, "Done, I have the password")));
 	heading.focus();

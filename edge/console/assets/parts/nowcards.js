@@ -1,7 +1,7 @@
 import { h, text } from "./dom.js";
 import { list } from "./list.js";
 import { bytes, duration, number, plural, rate, since } from "./format.js";
-import { arrow } from "./words.js";
+import { arrow, quantity } from "./words.js";
 
 // homeCard shows who is connected, and what they send and get.
 export function homeCard() {
@@ -43,13 +43,13 @@ export function sensorsCard() {
 function sensorRow(first) {
 	const values = h("span", { class: "values" }), note = h("span", { class: "muted" });
 	const update = list(values, (v) => v.field, () => {
-		const value = h("span", { class: "value number" }), trend = h("span", { class: "trend", role: "img" });
-		const element = h("span", { class: "quantity" }, value, " ", trend);
+		const name = h("span", { class: "muted" }), value = h("span", { class: "value number" }), trend = h("span", { class: "trend", role: "img" });
+		const element = h("span", { class: "quantity" }, name, " ", value, " ", trend);
 		return {
 			element,
 			update(v) {
 				text(value, v.text || `${number(v.value)} ${v.unit}`.trim());
-				element.title = v.field ?? "";
+				text(name, v.alone ? "" : quantity(v.field));
 				text(trend, arrow(v.trend));
 				if (v.trend) trend.setAttribute("aria-label", v.trend);
 				trend.hidden = !arrow(v.trend);
@@ -59,7 +59,8 @@ function sensorRow(first) {
 	return {
 		element: h("li", {}, h("span", { class: "name" }, first.name, note), values),
 		update(s) {
-			update(s.available ? s.values : []);
+			const known = s.available ? s.values.filter((v) => v.text || v.value !== null) : [];
+			update(known.map((v) => ({ ...v, alone: known.length === 1 })));
 			text(note, !s.available ? s.words || "does not answer" : s.time ? `${since(s.time, s.now)} ago` : "");
 			note.className = s.available ? "muted" : "problem";
 		},

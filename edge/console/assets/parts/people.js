@@ -8,13 +8,16 @@ const roles = { admin: "may log in here and change everything", read: "may log i
 // people lists the users: those kept here can be given another password, or removed.
 export function people(app) {
 	const rows = h("ul", { class: "users" });
-	const body = h("div", {}, rows);
+	const fault = h("p", { class: "problem" }), open = h("p", { class: "muted" });
+	const body = h("div", {}, fault, rows, open);
 	const element = h("section", { class: "card" }, h("details", { ontoggle: (e) => { if (e.target.open) load(); } },
 		h("summary", {}, "Users and what they may do"), body));
 
 	async function load() {
 		try {
-			const { users } = await app.api("GET", "/v1/users");
+			const { users, ...all } = await app.api("GET", "/v1/users");
+			put(fault, all.fault && `The users that were added here cannot log in, because their file is damaged: ${all.fault}`);
+			put(open, all.open && users.length > 0 && "Devices without a password may come in as well: a listener says anonymous = true.");
 			put(rows, users.map(one));
 			if (!users.length) put(rows, h("li", { class: "muted" }, "There are no users: who comes in, and what they may do, is for each listener to say."));
 		} catch (e) {
@@ -29,7 +32,7 @@ export function people(app) {
 		const may = (what, list) => h("span", {}, what, " ", list?.length ? list.map((f, i) => [i > 0 && ", ", h("code", { class: "long" }, f)]) : "nothing", ". ");
 		return h("li", {}, h("div", { class: "row" }, h("strong", { class: "long" }, u.name), roles[u.console] && h("span", { class: "state" }, roles[u.console]),
 			h("span", { class: "muted" }, u.connected ? plural(u.connected, "connection") : "not connected"), buttons),
-		h("p", { class: "muted" }, may("Publishes", u.publish), may("Subscribes to", u.subscribe), u.kept === "file" && "It stands in the users file of the configuration, and is changed there."));
+		h("p", { class: "muted" }, may("Publishes", u.publish), may("Subscribes to", u.subscribe), u.certificate && ["Logs in with the certificate ", h("code", { class: "long" }, u.certificate), ". "], u.kept === "file" && "It stands in the users file of the configuration, and is changed there."));
 	}
 
 	async function renew(name) {
@@ -49,8 +52,8 @@ export function people(app) {
 	async function remove(u) {
 		if (!(await confirm(`Remove ${u.name}?`, { detail: "Its devices are disconnected and cannot come back.", yes: "Remove" }))) return;
 		try {
-			await app.api("DELETE", `/v1/users/${encodeURIComponent(u.name)}`);
-			app.say(`${u.name} was removed.`);
+			const { note } = await app.api("DELETE", `/v1/users/${encodeURIComponent(u.name)}`);
+			app.say([`${u.name} was removed.`, note].filter(Boolean).join(" "));
 			load();
 		} catch (e) {
 			app.fail(e);

@@ -24,3 +24,11 @@ export const shortLink = (id) => String(id ?? "").split("-").pop();
 const arrows = { rising: "↗", falling: "↘", steady: "→" };
 
 export const arrow = (trend) => arrows[trend] ?? "";
+
+// nodeOf is an endpoint as people tell it from others: with its port where it has one.
+export function nodeOf(endpoint) {
+	return String(endpoint ?? "").replace(/^[a-z]+:\/\//, "").replace(/\/.*$/, "");
+}
+
+// quantity is what a sensor measures, as people write it.
+export const quantity = (field) => String(field ?? "").replaceAll("_", " ");
