@@ -45,9 +45,9 @@ func accessible(t *testing.T, p *chrome.Page, where string) {
 // fits fails the test when something can be scrolled to the side.
 func fits(t *testing.T, p *chrome.Page, where string) {
 	t.Helper()
-	if wide := chrome.Eval[int](p, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
+	if wide := chrome.Eval[int](p, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 		t.Errorf("%s: %d pixels wider than the window: %s", where, wide, chrome.Eval[string](p,
-			`[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.outerHTML.slice(0, 120)).join('\n')`))
+			`[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).slice(0, 5).map(e => e.outerHTML.slice(0, 120)).join('\n')`))
 	}
 }
 
@@ -57,6 +57,7 @@ func picture(t *testing.T, p *chrome.Page, name string, v chrome.View) {
 	if *screenshots == "" {
 		return
 	}
+	p.Do("scrollTo(0, 0)") // or the head of the page stands in the middle of it
 	file := filepath.Join(*screenshots, strings.ReplaceAll(fmt.Sprintf("%s %v.png", name, v), " ", "-"))
 	if err := os.MkdirAll(*screenshots, 0o755); err != nil {
 		t.Fatal(err)
@@ -93,6 +94,9 @@ func TestEveryPage(t *testing.T) {
 		p.Look(views[0])
 		show(p, h, page)
 		p.Until("document.querySelector('main .page')?.innerText.trim().length > 20")
+		if open := opened[page]; open != nil {
+			open(p)
+		}
 		inViews(t, p, page)
 	}
 }

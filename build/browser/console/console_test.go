@@ -43,7 +43,7 @@ var views = []chrome.View{
 }
 
 // pages by the name in their address.
-var pages = []string{"now", "devices"}
+var pages = []string{"now", "devices", "topics", "uplink", "sensors", "settings", "log"}
 
 const (
 	admin   = "admin"
@@ -111,6 +111,10 @@ every = "1s"
 kind = "pi"
 name = "pi"
 every = "5s"
+
+[[hw.actuator]]
+kind = "simulated"
+name = "fan"
 `})
 }
 

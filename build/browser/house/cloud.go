@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"tidegate/build/lab/proc"
@@ -18,10 +19,12 @@ type Cloud struct {
 	t     testing.TB
 	Nodes []string // host:port behind the doors: for those who look what arrives
 	doors []*proxy.Proxy
+	nodes []*proc.Process
 }
 
-// NewCloud starts a cloud with open doors, until the end of the test.
-func NewCloud(t testing.TB) *Cloud {
+// NewCloud starts a cloud with open doors, until the end of the test. More are
+// lines for the configuration of its nodes.
+func NewCloud(t testing.TB, more ...string) *Cloud {
 	t.Helper()
 	ports, err := proc.Ports(2)
 	if err != nil {
@@ -31,7 +34,7 @@ func NewCloud(t testing.TB) *Cloud {
 	for i, port := range ports {
 		at := fmt.Sprintf("127.0.0.1:%d", port)
 		file := filepath.Join(t.TempDir(), "mosquitto.conf")
-		if err := os.WriteFile(file, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\nuser root\n", port), 0o644); err != nil {
+		if err := os.WriteFile(file, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\nuser root\n%s\n", port, strings.Join(more, "\n")), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		p, err := proc.Start(proc.Command{Name: fmt.Sprintf("mosquitto %d", i), Args: []string{"/usr/sbin/mosquitto", "-c", file}})
@@ -49,9 +52,16 @@ func NewCloud(t testing.TB) *Cloud {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { door.Close() })
-		c.Nodes, c.doors = append(c.Nodes, at), append(c.doors, door)
+		c.Nodes, c.doors, c.nodes = append(c.Nodes, at), append(c.doors, door), append(c.nodes, p)
 	}
 	return c
+}
+
+// Reload lets the nodes read their files of permissions again.
+func (c *Cloud) Reload() {
+	for _, p := range c.nodes {
+		p.Signal(syscall.SIGHUP)
+	}
 }
 
 func dial(ctx context.Context, at string) error {

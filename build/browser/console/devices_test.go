@@ -1,0 +1,41 @@
+package console
+
+import (
+	"testing"
+
+	"tidegate/build/browser/chrome"
+	"tidegate/build/browser/house"
+)
+
+// A device that is connected is found, shown with its subscription and its will,
+// and disconnected.
+func TestDisconnect(t *testing.T) {
+	h := house.New(t, house.Config{Program: program, Users: people, More: consoleSection})
+	fleet := house.NewFleet(t, h.MQTT, house.Login{}, 70)
+	fleet.Publish()
+	thermostat := house.Subscribe(t, h.MQTT, house.Login{}, "-i", "thermostat", "-V", "mqttv5", "-t", "home/thermostat/set", "-q", "1",
+		"--will-topic", "home/thermostat/state", "--will-payload", "gone", "--will-qos", "1")
+	p := login(t, h, chrome.View{}, admin)
+	show(p, h, "devices")
+	p.Sees("71 devices")
+	p.Fill("searchbox", "^Search$", "thermo")
+	p.Sees("1 device found")
+	p.Click("link", "^thermostat$")
+	p.Find("heading", "^thermostat$")
+	p.Sees("home/thermostat/set")
+	p.Sees("home/thermostat/state, QoS 1")
+	p.Sees("MQTT 5")
+	inViews(t, p, "device")
+	p.Look(views[0])
+
+	p.Forgive(`404 \(Not Found\) \(.*/devices/thermostat\)`) // it is gone, and the page says so
+	watch := house.Subscribe(t, h.MQTT, house.Login{}, "-t", "home/thermostat/state", "-q", "1")
+	p.Click("button", "^Disconnect$")
+	p.Find("heading", "^Disconnect thermostat")
+	accessible(t, p, "the question before a disconnect")
+	p.ClickLast("button", "^Disconnect$")
+	p.Sees("thermostat was disconnected")
+	watch.Gets("home/thermostat/state 1 0 gone")
+	thermostat.Kill()
+	p.Sees("(?i)not connected|away")
+}
