@@ -19,7 +19,8 @@ CERT    ?=
 FRESH   ?=
 TIME    ?= 30s
 SCENARIO ?= all
-# Bytes; the arm64 binary must stay below.
+# Bytes; the arm64 binary must stay below. What takes much and need not: generic
+# code for many types (see internal/inorder).
 MAX_BINARY := 16000000
 
 .PHONY: help

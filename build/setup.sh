@@ -38,6 +38,25 @@ if ((${#missing[@]})); then
 	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
+# The package of systemd-resolved would take this machine's /etc/resolv.conf: it is
+# unpacked only.
+resolved=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/systemd-resolved
+if [[ ! -e /lib/systemd/systemd-resolved && ! -e $resolved/lib/systemd/systemd-resolved ]]; then
+	new=$(mktemp -d)
+	cd "$new"
+	chmod 777 . # for apt's own user
+	apt-get download -qq systemd-resolved || { # the list of packages is old, or none
+		if ((EUID == 0)); then apt-get update -qq; else sudo apt-get update -qq; fi
+		apt-get download -qq systemd-resolved
+	}
+	dpkg -x systemd-resolved_*.deb tree
+	cd - >/dev/null
+	mkdir -p "${resolved%/*}"
+	rm -rf "$resolved"
+	mv "$new/tree" "$resolved"
+	rm -rf "$new"
+fi
+
 for js in edge/testdata/mqttjs build/browser/npm; do
 	if [[ ! $js/node_modules/.package-lock.json -nt $js/package-lock.json ]]; then
 		npm ci --no-audit --no-fund --silent --omit=optional --prefix "$js"

@@ -93,6 +93,8 @@ reconnect-max = "200ms"
 [[uplink.up]]
 filter = "home/#"
 add = "houses/17/"
+[console]
+bind = ""
 `
 
 // works takes a message through the broker of the home, and another one to disk

@@ -53,7 +53,7 @@ func (o order) contents(version string, binary []byte, words said) (tree, error)
 		"/usr/share/bash-completion/completions/tidegate":    words.bash,
 		"/usr/share/zsh/vendor-completions/_tidegate":        words.zsh,
 		"/usr/share/fish/vendor_completions.d/tidegate.fish": words.fish,
-		"/usr/share/man/man1/tidegate.1.gz":                  zipped(manual(words.help, version, o.epoch)),
+		"/usr/share/man/man1/tidegate.1.gz":                  zipped(manual(words.help, words.flags, version, o.epoch)),
 		"/usr/share/man/man5/tidegate.toml.5.gz":             zipped(manualOfConfig(words.sample, version, o.epoch)),
 		"/usr/share/doc/tidegate/changelog.gz":               zipped(changelog(version, o.describe, o.epoch)),
 		"/usr/share/doc/tidegate/copyright":                  licences,

@@ -233,7 +233,7 @@ func testManuals(t *testing.T, o order) {
 		page []byte
 		want []string
 	}{
-		{"tidegate.1", manual(words.help, version, o.epoch), []string{"spool dead retry", "[FILE]", "/etc/tidegate/tidegate.toml"}},
+		{"tidegate.1", manual(words.help, words.flags, version, o.epoch), []string{"spool dead retry", "[FILE]", "-watch", "control.sock", "/etc/tidegate/tidegate.toml"}},
 		{"tidegate.toml.5", manualOfConfig(words.sample, version, o.epoch), []string{`anonymous = false`, `#filter = "home/#"`, "[[uplink]]", "°C"}},
 	} {
 		file := filepath.Join(t.TempDir(), c.name)

@@ -77,6 +77,7 @@ func (o order) fill() error {
 type said struct {
 	help, sample    []byte
 	bash, zsh, fish []byte
+	flags           map[string][]byte // -h of each command
 }
 
 // ask runs this machine's own binary.
@@ -88,7 +89,7 @@ func (o order) ask() (said, error) {
 	if err != nil {
 		return said{}, err
 	}
-	var s said
+	s := said{flags: map[string][]byte{}}
 	for _, q := range []struct {
 		to   *[]byte
 		args []string
@@ -101,6 +102,14 @@ func (o order) ask() (said, error) {
 			return said{}, fmt.Errorf("%s %s: %w", program, strings.Join(q.args, " "), err)
 		}
 		*q.to = out
+	}
+	for _, m := range usageLine.FindAllSubmatch(s.help, -1) {
+		name := string(m[1])
+		out, err := exec.Command(program, append(strings.Fields(name), "-h")...).Output()
+		if err != nil {
+			return said{}, fmt.Errorf("%s %s -h: %w", program, name, err)
+		}
+		s.flags[name] = out
 	}
 	return s, nil
 }

@@ -10,8 +10,12 @@ import (
 
 var usageLine = regexp.MustCompile(`(?m)^  tidegate ([a-z]+(?: [a-z]+)*)((?: (?:\[[^\]]+\]|[A-Z]\S*))*) +(.+)$`)
 
-// manual makes tidegate(1) from what `tidegate help` says.
-func manual(help []byte, version string, at time.Time) []byte {
+// flagLines are a flag, its value, and what it does, as -h prints them.
+var flagLines = regexp.MustCompile(`(?m)^  (-\S+)(?: (\S+))?\n    \t(.*)$`)
+
+// manual makes tidegate(1) from what `tidegate help` says, and each command with
+// -h.
+func manual(help []byte, flags map[string][]byte, version string, at time.Time) []byte {
 	var b bytes.Buffer
 	title(&b, "TIDEGATE 1", version, at)
 	b.WriteString(".SH NAME\ntidegate \\- MQTT broker for the home with an uplink that loses nothing\n" +
@@ -24,6 +28,9 @@ func manual(help []byte, version string, at time.Time) []byte {
 			fmt.Fprintf(&b, " \\fR%s", roff(args))
 		}
 		fmt.Fprintf(&b, "\n%s\n", roff(string(m[3])))
+		for _, f := range flagLines.FindAllSubmatch(flags[string(m[1])], -1) {
+			fmt.Fprintf(&b, ".RS\n.TP\n.BI %s \" %s\"\n%s\n.RE\n", roff(string(f[1])), roff(string(f[2])), roff(string(f[3])))
+		}
 	}
 	b.WriteString(`.SH EXIT STATUS
 0: done. 1: what was asked about is wrong, or the gateway could not go on. 2: the command line is wrong, or a file could not be read.
@@ -37,6 +44,9 @@ What the gateway keeps: messages that wait for the cloud, retained messages, cou
 .TP
 .I /run/tidegate/status.sock
 Gives whoever connects a line of JSON a second.
+.TP
+.I /run/tidegate/control.sock
+Where status, top and support ask the gateway: root and the group tidegate may, without a password.
 .SH SEE ALSO
 .BR tidegate.toml (5),
 .BR systemctl (1),

@@ -96,6 +96,8 @@ cluster = %v
 up = [%s{filter = "home/#", add = "cloud/"}]
 down = [{filter = "cloud/commands/#", strip = "cloud/"}]
 %s
+[console]
+bind = ""
 `, c.ID, c.DataDir, c.Gateway, c.Edge, addr, strings.Join(urls, ", "), c.Cluster, c.Up, c.Uplink)
 }
 
