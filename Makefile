@@ -37,9 +37,11 @@ setup: ## install what the tests need (apt, npm, Go modules)
 
 .PHONY: test
 test: setup lint cross ## everything that must hold: lint, all tests, cross-builds, size
-	build/test.sh . -timeout 15m
-	build/test.sh build/lab -timeout 25m
-	TIDEGATE_FAILED_PAGES=$(CURDIR)/$(DIST) build/test.sh build/browser -p 1 -timeout 15m
+	@failed=0; \
+	build/test.sh . -timeout 15m || failed=1; \
+	build/test.sh build/lab -timeout 25m || failed=1; \
+	TIDEGATE_FAILED_PAGES=$(CURDIR)/$(DIST) build/test.sh build/browser -p 1 -timeout 15m || failed=1; \
+	exit $$failed
 
 .PHONY: kernel-test
 kernel-test: setup ## sensors and lines on real kernel buses: boots an arm64 kernel in QEMU
