@@ -62,7 +62,8 @@ func examined(ctx context.Context, file string) []doctor.Finding {
 // doctorOptions say what of the configuration the doctor is to look at.
 func doctorOptions(c Config, file string) doctor.Options {
 	o := doctor.Here()
-	o.DataDir, o.Uplinks, o.Buses, o.Running = absolute(c.Gateway.DataDir), len(c.Uplink), c.HW.Buses(), gatewayRuns(c)
+	o.DataDir, o.Uplinks, o.Buses = absolute(c.Gateway.DataDir), len(c.Uplink), c.HW.Buses()
+	o.Running, o.PID = gatewayRuns(c)
 	name := func(f doctor.File) {
 		f.Path = absolute(f.Path)
 		same := func(g doctor.File) bool { return f.Path == g.Path }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tidegate/cmd/tidegate/internal/tty"
 	"tidegate/internal/conf"
 	"tidegate/uplink"
@@ -40,7 +42,8 @@ func testUplink(env environment, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	opt.Gateway = cfg.Gateway.id()
-	opt.TakeOver = opt.TakeOver || !gatewayRuns(cfg)
+	runs, _ := gatewayRuns(cfg)
+	opt.TakeOver = opt.TakeOver || !runs
 	walks := make([]walk, 0, len(all))
 	for _, c := range all {
 		w := walk{Uplink: c.Name, ClientID: c.ProbeID(opt.Gateway), Steps: []uplink.ProbeStep{}}
@@ -108,18 +111,35 @@ func uplinksToTest(env environment, file, name string) (Config, []uplink.Config,
 }
 
 // gatewayRuns says whether the gateway of a configuration runs, as far as its
-// status socket shows.
-func gatewayRuns(c Config) bool {
+// sockets tell, and which process it is: 0 where this user may not ask.
+func gatewayRuns(c Config) (runs bool, pid int) {
 	for _, path := range []string{filepath.Join(systemRun, statusName), filepath.Join(c.Gateway.DataDir, statusName)} {
 		conn, err := net.DialTimeout("unix", path, time.Second)
-		if err == nil {
-			conn.Close()
+		if os.IsPermission(err) {
+			return true, 0
 		}
-		if err == nil || os.IsPermission(err) {
-			return true
+		if err == nil {
+			pid = listenerOf(conn.(*net.UnixConn))
+			conn.Close()
+			return true, pid
 		}
 	}
-	return false
+	return false, 0
+}
+
+// listenerOf returns the process that listened where conn was answered
+// [unix(7): SO_PEERCRED].
+func listenerOf(conn *net.UnixConn) (pid int) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
 }
 
 // walkWriter shows steps as they end.

@@ -66,6 +66,7 @@ type Options struct {
 	User      string   // that runs the gateway
 	Unit      string
 	Running   bool // the gateway runs
+	PID       int  // as which process; 0: not known
 
 	Now       func() time.Time
 	Synced    func() (synced, known bool) // whether the clock is

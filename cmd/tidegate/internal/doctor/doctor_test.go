@@ -196,6 +196,7 @@ func TestFindings(t *testing.T) {
 			h.certificate("etc/tidegate/cert.pem", today.Add(-time.Hour))
 			h.Files[1].Authority = true
 		}, Trouble, "certificates", "every certificate"},
+		{"gateway by another name", func(h *house) { h.write("proc/612/comm", "tidegate-linux-\n"); h.PID = 612 }, OK, "ports", "is the gateway's"},
 		{"port taken", func(h *house) { h.write("proc/612/comm", "mosquitto\n") }, Trouble, "ports", "another program: mosquitto, process 612"},
 		{"port taken by nobody knows whom", func(h *house) { h.remove("proc/612") }, Info, "ports", "a program listens"},
 		{"port taken on IPv6", func(h *house) {

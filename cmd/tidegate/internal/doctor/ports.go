@@ -50,7 +50,7 @@ func (m *machine) port(l Listener, host string, port uint16, open []socket) {
 	switch {
 	case name == "":
 		m.say(Info, "ports", "use sudo to see who", "a program listens on %s (%s)", l.Bind, l.Key)
-	case name == "tidegate":
+	case name == "tidegate", pid == strconv.Itoa(m.PID):
 		m.say(OK, "ports", "", "%s (%s) is the gateway's", l.Bind, l.Key)
 	default:
 		m.say(Trouble, "ports", fmt.Sprintf("stop that one (systemctl disable --now %s), or give %s another port", name, l.Key), "port %d (%s) is taken by another program: %s, process %s", port, l.Key, name, pid)
