@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ var kinds = map[string]string{
 const (
 	shellFile = "index.html"
 	iconFile  = "icon.svg"
+	firstPage = "pages/now.js" // of who names none
 )
 
 // readAssets hashes what is embedded. Nothing is compressed yet.
@@ -80,11 +82,33 @@ func readAssets() (*assets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page: %w", err)
 	}
-	shell := []byte(strings.NewReplacer("{{assets}}", "/a/"+a.hash, "{{pages}}", strings.Join(pages, " ")).Replace(string(text)))
+	shell := []byte(strings.NewReplacer("{{assets}}", "/a/"+a.hash, "{{pages}}", strings.Join(pages, " "), "{{preload}}", a.preload("app.js", firstPage)).Replace(string(text)))
 	a.shell = newAsset(shellFile, shell)
 	a.shell.open = func() io.Reader { return bytes.NewReader(shell) }
 	delete(a.files, shellFile)
 	return a, nil
+}
+
+var imported = regexp.MustCompile(`(?m)^import .* from "([^"]+)";$`)
+
+// preload lets a browser fetch modules and what they import all at once, rather
+// than one level of imports after the other.
+func (a *assets) preload(modules ...string) string {
+	var links []string
+	for seen := map[string]bool{}; len(modules) > 0; modules = modules[1:] {
+		module := modules[0]
+		one := a.files[module]
+		if one == nil || seen[module] {
+			continue
+		}
+		seen[module] = true
+		links = append(links, fmt.Sprintf(`<link rel="modulepreload" href="/a/%s/%s">`, a.hash, module))
+		text, _ := io.ReadAll(one.open())
+		for _, m := range imported.FindAllSubmatch(text, -1) {
+			modules = append(modules, path.Join(path.Dir(module), string(m[1])))
+		}
+	}
+	return strings.Join(links, "\n")
 }
 
 func newAsset(name string, text []byte) *asset {
