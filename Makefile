@@ -129,6 +129,10 @@ bench: build ## compare with Mosquitto, in turns; BENCH=-short for some minutes,
 lab: ## break the world in every way: SCENARIO=list|NAME,...; CLOUD=rabbitmq,mosquitto,standin; LAB=-help for more
 	cd build/lab && $(GO) run ./cmd/lab -scenario $(SCENARIO) $(addprefix -cloud ,$(CLOUD)) $(LAB)
 
+.PHONY: first-view
+first-view: ## how soon the page is there with a slow processor and an empty cache
+	cd build/browser && $(GO) test -count=1 -v -timeout 10m ./console -run '^TestFirstView$$'
+
 .PHONY: placement
 placement: ## simulate 10,000 gateways and write uplink/PLACEMENT.md with its plots
 	$(GO) test ./uplink -run PlacementDocument -update

@@ -3,7 +3,6 @@ package console
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"tidegate/build/browser/chrome"
 	"tidegate/build/browser/house"
@@ -77,29 +76,6 @@ func TestCrowd(t *testing.T) {
 		}
 		if bound := 30*max(quick.Longest, 50) + 10_000; slow.Longest > bound {
 			t.Errorf("%s, 6 times slower: a task of %.0f ms, want at most %.0f (%.0f ms unthrottled)", page, slow.Longest, bound, quick.Longest)
-		}
-	}
-}
-
-// The first view comes soon, also on a slow processor. The time is told; only
-// that it comes is asked for.
-func TestFirstView(t *testing.T) {
-	h := inhabited(t, house.NewCloud(t))
-	p := login(t, h, chrome.View{}, admin)
-	for _, slow := range []float64{1, 6} {
-		p.Look(chrome.View{Slow: slow})
-		for _, cache := range []string{"nothing cached", "cached"} {
-			if cache == "nothing cached" {
-				p.ForgetCache()
-			}
-			p.Go("about:blank")
-			begun := time.Now()
-			p.Go("http://" + h.Console + "/#/now")
-			p.Find("heading", "^Now$")
-			p.Until("document.querySelector('main .page')?.innerText.trim().length > 20")
-			total := time.Since(begun)
-			paint := chrome.Eval[float64](p, "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1")
-			t.Logf("%.0f times slower, %s: first picture after %.0f ms, live numbers before %d ms (with the test's own looking)", slow, cache, paint, total.Milliseconds())
 		}
 	}
 }
