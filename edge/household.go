@@ -92,12 +92,28 @@ func (b *Broker) UsersFault() string {
 }
 
 // LetsAnybodyIn says whether devices may do something here without a password.
-func (b *Broker) LetsAnybodyIn() bool {
-	u := b.access.Load().users
-	if u != nil && len(u.anonymous.Publish)+len(u.anonymous.Subscribe) == 0 {
+func (b *Broker) LetsAnybodyIn() bool { return b.access.Load().letsAnybodyIn(b.config()) }
+
+// LetsNobodyIn says whether no device may do anything here, with a password or
+// without, as on a gateway that nobody has configured yet.
+func (b *Broker) LetsNobodyIn() bool { return b.access.Load().letsNobodyIn(b.config()) }
+
+func (a *access) letsAnybodyIn(cfg *Config) bool {
+	if a.users != nil && len(a.users.anonymous.Publish)+len(a.users.anonymous.Subscribe) == 0 {
 		return false
 	}
-	return slices.ContainsFunc(b.config().Listeners, func(l ListenerConfig) bool { return l.Anonymous })
+	return slices.ContainsFunc(cfg.Listeners, func(l ListenerConfig) bool { return l.Anonymous })
+}
+
+func (a *access) letsNobodyIn(cfg *Config) bool {
+	if a.users != nil {
+		for _, u := range a.users.byName {
+			if len(u.rules.Publish)+len(u.rules.Subscribe) > 0 {
+				return false
+			}
+		}
+	}
+	return !a.letsAnybodyIn(cfg)
 }
 
 // AddUser adds a user and returns its password, which is kept nowhere: only its

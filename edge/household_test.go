@@ -41,6 +41,30 @@ func reasonOf(t *testing.T, b *Broker, id string, opts ...option) byte {
 	return dial(t, b).connect(id, opts...).ReasonCode
 }
 
+// A gateway on which nobody was added lets nobody in; people who only look at the
+// console change nothing about that.
+func TestLetsNobodyIn(t *testing.T) {
+	b := startBroker(t, Options{Dir: t.TempDir()}, func(c *Config) { c.Listeners[0].Anonymous = false })
+	expect := func(want bool, when string) {
+		if t.Helper(); b.LetsNobodyIn() != want {
+			t.Errorf("%s: got %v, want %v", when, !want, want)
+		}
+	}
+	expect(true, "without users")
+	role := "read"
+	mustAdd(t, b, "visitor", UserChange{Console: &role})
+	expect(true, "with one who looks")
+	mustAdd(t, b, "lamp", own("lamp"))
+	expect(false, "with a device")
+	if err := b.RemoveUser("lamp"); err != nil {
+		t.Fatal(err)
+	}
+	expect(true, "without it again")
+	if open := startBroker(t, Options{}); open.LetsNobodyIn() {
+		t.Error("an open listener lets nobody in")
+	}
+}
+
 // The first device that is added to an open gateway sends nobody away. It comes in
 // with its password, also after a restart, and does what it may, until it is
 // removed.

@@ -3,7 +3,6 @@ package edge
 import (
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -69,8 +68,7 @@ func clip(s string) string {
 // warn tells of a configuration, such as the default, that lets nobody in, and of
 // users that are in two files.
 func (b *Broker) warn(cfg Config, who *access) {
-	anonymous := func(l ListenerConfig) bool { return l.Anonymous }
-	if who.users == nil && !slices.ContainsFunc(cfg.Listeners, anonymous) {
+	if who.letsNobodyIn(&cfg) {
 		b.log.Warn("nobody is let in: add a device (tidegate device add), name a users-file, or set anonymous = true on a listener")
 	}
 	for _, name := range who.clashes() {

@@ -138,7 +138,7 @@ func (g *gateway) readings() control.Readings {
 	now, set := wall.Now()
 	r := control.Readings{
 		At: now, Uptime: n.Uptime, ClockSet: set, RSS: residentBytes(), Goroutines: runtime.NumGoroutine(),
-		Listeners: g.listeners(), Edge: n.Edge, UsersFault: g.broker.UsersFault(), HW: n.HW, Card: n.Card, WearLeft: n.Wear.Left,
+		Listeners: g.listeners(), Edge: n.Edge, UsersFault: g.broker.UsersFault(), NobodyIn: g.broker.LetsNobodyIn(), HW: n.HW, Card: n.Card, WearLeft: n.Wear.Left,
 	}
 	for _, u := range n.Uplinks {
 		r.Uplinks = append(r.Uplinks, control.UplinkReadings{Stats: u.Stats, MaxDisk: u.MaxDisk})

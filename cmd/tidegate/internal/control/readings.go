@@ -19,6 +19,7 @@ type Readings struct {
 	Listeners  []Listener
 	Edge       edge.Stats
 	UsersFault string // of the file of users that were added; "": none
+	NobodyIn   bool   // no device may connect
 	Uplinks    []UplinkReadings
 	HW         hw.Stats
 	Card       card.Stats

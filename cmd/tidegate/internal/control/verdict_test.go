@@ -98,6 +98,7 @@ func TestVerdict(t *testing.T) {
 		{"the card cannot be written", with(func(r *Readings) { r.Uplinks[0].Spool.Trouble = "read-only file system" }), 0, Trouble, "What waits cannot be written to the card", Flowing},
 		{"the card is full", with(func(r *Readings) { r.DiskFree = 1 << 20 }), 0, Trouble, "The card is full: 1049 kB left", Flowing},
 		{"the card wears out", with(func(r *Readings) { r.Card = card.Stats{SparesLow: true} }), 0, Trouble, "The card is near its end", Flowing},
+		{"no device may", with(func(r *Readings) { r.NobodyIn = true }), 0, Attention, "No device may connect yet", Flowing},
 		{"no listener", with(func(r *Readings) { r.Listeners = nil }), 0, Trouble, "Devices cannot connect: there is no listener", Flowing},
 		{"a sensor is gone", with(func(r *Readings) {
 			r.HW = hw.Stats{Sensor: []hw.SensorStats{{Name: "hall", State: hw.Offline, Cause: "no answer"}}}
