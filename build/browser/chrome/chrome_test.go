@@ -107,6 +107,10 @@ func TestPerson(t *testing.T) {
 	p.Sees("Hello, Zoë")
 	p.Click("button", "^Far$")
 	p.Sees("^far$|\nfar\n")
+	p.Do(`out.textContent = ''
+		document.addEventListener('mousemove', () => { document.getElementById('space').style.height = '3200px' }, { once: true })`)
+	p.Click("button", "^Far$") // moves away under the mouse, once
+	p.Sees("^far$|\nfar\n")
 	if got := p.All("button", "^Say it"); len(got) != 1 {
 		t.Errorf("got %v, want the button that a screen reader knows", got)
 	}

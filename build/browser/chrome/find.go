@@ -1,6 +1,7 @@
 package chrome
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -160,7 +161,8 @@ func (p *Page) describe(expression string) cdp.BackendNodeID {
 	return call(p, dom.DescribeNode, dom.DescribeNodeParams{ObjectID: object}).Node.BackendNodeID
 }
 
-// click clicks into the middle of the element's first box.
+// click clicks into the middle of the element's first box. It is an error when
+// something else got the click, as on a page that moves under the mouse.
 func (e Element) click() error {
 	p := e.p
 	if _, err := try(p, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: e.node}); err != nil {
@@ -175,8 +177,16 @@ func (e Element) click() error {
 	}
 	q := quads.Quads[0]
 	x, y := (q[0]+q[4])/2, (q[1]+q[5])/2
-	if err := e.uncovered(x, y); err != nil {
+	object, err := try(p, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: e.node, ObjectGroup: "find"})
+	if err != nil {
 		return err
+	}
+	why, err := e.hit(object.Object.ObjectID, fmt.Sprintf(`
+		const hit = document.elementFromPoint(%f, %f)
+		window.clickedLast = null
+		window.addEventListener('click', e => { window.clickedLast ??= e.target }, { capture: true, once: true })`, x, y))
+	if err != nil || why != "" {
+		return cmp.Or(err, fmt.Errorf("%v: %s", e, why))
 	}
 	for _, kind := range []input.DispatchMouseEventType{input.DispatchMouseEventTypeMouseMoved, input.DispatchMouseEventTypeMousePressed, input.DispatchMouseEventTypeMouseReleased} {
 		m := input.DispatchMouseEventParams{Type: kind, X: x, Y: y}
@@ -187,32 +197,28 @@ func (e Element) click() error {
 			return err
 		}
 	}
+	// An error here is a page that is left: the click did it.
+	if why, err := e.hit(object.Object.ObjectID, `const hit = window.clickedLast`); err == nil && why != "" {
+		return fmt.Errorf("%v: the click went elsewhere: %s", e, why)
+	}
 	return nil
 }
 
-// uncovered says whether a click at the point reaches the element, its label or
-// what is in it.
-func (e Element) uncovered(x, y float64) error {
-	object, err := try(e.p, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: e.node, ObjectGroup: "find"})
-	if err != nil {
-		return err
-	}
+// hit says why what a script finds as hit is not the element, its label or what
+// is in it; "" when it is.
+func (e Element) hit(object runtime.RemoteObjectID, script string) (why string, err error) {
 	r, err := try(e.p, runtime.CallFunctionOn, runtime.CallFunctionOnParams{
-		ObjectID: object.Object.ObjectID, ReturnByValue: new(true),
-		FunctionDeclaration: fmt.Sprintf(`function () {
-			const hit = document.elementFromPoint(%f, %f)
-			if (!hit) return 'the point is outside of the window'
+		ObjectID: object, ReturnByValue: new(true),
+		FunctionDeclaration: `function () {` + script + `
+			if (!hit) return 'there is nothing at that point'
 			if (this.contains(hit) || hit.contains(this) || [...(this.labels || [])].some(l => l.contains(hit))) return ''
 			return 'covered by ' + hit.outerHTML.slice(0, 200)
-		}`, x, y),
+		}`,
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	if why := plain(r.Result.Value); why != "" {
-		return fmt.Errorf("%v: %s", e, why)
-	}
-	return nil
+	return plain(r.Result.Value), nil
 }
 
 // Disabled says whether the element cannot be used.
