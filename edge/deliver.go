@@ -117,7 +117,7 @@ func (b *Broker) sendOneRetained(bt *batch, c *conn, sub *subscription, n *node,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := n.retained.Load()
-	if m == nil {
+	if m == nil || sub.noLocal && m.From == s.id { // [MQTT-3.8.3-3] knows no exception for what is retained
 		return transmitted
 	}
 	if qos := min(sub.qos, m.QoS); qos > 0 {

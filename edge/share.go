@@ -23,6 +23,9 @@ func (g *sharers) pick(qos byte) *subscription {
 				busy = sub
 			}
 		default:
+			if i > 0 {
+				g.turn.Add(i) // else whoever comes after those passed over would have their turns, too
+			}
 			return sub
 		}
 	}

@@ -14,6 +14,15 @@ type pub struct {
 // start sends a PUBLISH and returns its packet id.
 func (c *client) start(p pub) int {
 	c.x.Helper()
+	if p.qos > 0 && p.id == 0 {
+		c.lastID++
+		p.id = c.lastID
+	}
+	c.send(publishPacket(c.v5, p))
+	return p.id
+}
+
+func publishPacket(v5 bool, p pub) []byte {
 	first := byte(publish<<4) | p.qos<<1
 	if p.dup {
 		first |= 8
@@ -23,17 +32,12 @@ func (c *client) start(p pub) int {
 	}
 	head := str(p.topic)
 	if p.qos > 0 {
-		if p.id == 0 {
-			c.lastID++
-			p.id = c.lastID
-		}
 		head = cat(head, u16(p.id))
 	}
-	if c.v5 {
+	if v5 {
 		head = cat(head, varint(len(p.props)), p.props)
 	}
-	c.send(frame(first, head, []byte(p.payload)))
-	return p.id
+	return frame(first, head, []byte(p.payload))
 }
 
 // publish sends a PUBLISH and takes all of its acknowledgement. At QoS 0 a ping

@@ -63,7 +63,7 @@ type check struct {
 
 // checks are all of them.
 func checks() (all []check) {
-	for _, list := range [][]check{connectChecks, formatChecks, willChecks, publishChecks, retainChecks, subscribeChecks, qosChecks, sessionChecks, limitChecks, smallChecks, webSocketChecks} {
+	for _, list := range [][]check{connectChecks, formatChecks, willChecks, publishChecks, retainChecks, subscribeChecks, qosChecks, sessionChecks, limitChecks, cornerChecks, smallChecks, webSocketChecks} {
 		all = append(all, list...)
 	}
 	return all
