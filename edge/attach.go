@@ -327,9 +327,12 @@ func (c *conn) join(pk *packets.Packet, id string, said packets.Properties) erro
 			}
 			old.takeOver()
 		}
-		if pk.Connect.Clean || !s.allowed(c.grant.Load()) || !s.revive() {
+		now := time.Now()
+		if pk.Connect.Clean || !s.allowed(c.grant.Load()) || !s.revive(now) {
 			c.b.endSession(s)
 			s = nil
+		} else if w := s.dueWill(now); w != nil {
+			c.b.publishDue(w, s) // too late to take it back
 		}
 	}
 	present := s != nil

@@ -201,10 +201,12 @@ func (s *session) expired(now time.Time) bool {
 	return true
 }
 
-// revive takes the session back into use, unless it has ended.
-func (s *session) revive() bool {
+// revive takes the session back into use, unless it has ended, or its time is
+// over though keepHouse has not seen that yet.
+func (s *session) revive(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dead = s.dead || !s.until.IsZero() && !now.Before(s.until)
 	s.until = time.Time{}
 	return !s.dead
 }

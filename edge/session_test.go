@@ -297,3 +297,29 @@ func TestSharedSubscription(t *testing.T) {
 	back := connect(t, b, "m0", resume(), expiry(100))
 	back.message("t/x", "kept")
 }
+
+// A client that is back after its time, but before anybody has looked, is late
+// all the same [MQTT-4.1.0-2, MQTT-3.1.2-8].
+func TestBackTooLate(t *testing.T) {
+	b := startBroker(t, Options{})
+	s := connect(t, b, "s")
+	s.subscribe(sub{filter: "will/#"})
+	for id, late := range map[string]func(*session){
+		"session": func(s *session) { s.until = time.Now() },
+		"will":    func(s *session) { s.will.due = time.Now() },
+	} {
+		connect(t, b, id, resume(), expiry(100), willOf("will/"+id, "x", 0, false, 100)).nc.Close()
+		until(t, "gone", func() bool { return b.Stats().Connected == 1 })
+		away := b.sessionWith(id)
+		away.mu.Lock()
+		late(away)
+		away.mu.Unlock()
+		p := dial(t, b)
+		if present := p.connect(id, resume(), expiry(100)).SessionPresent; present != (id == "will") {
+			t.Errorf("%s: Session Present %v", id, present)
+		}
+		s.message("will/"+id, "x")
+		s.nothing()
+		p.bye()
+	}
+}
