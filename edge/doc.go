@@ -110,5 +110,7 @@
 // There is no enhanced authentication: a CONNECT that asks for one is refused with
 // 0x8C. A client whose Maximum Packet Size is too small for its CONNACK or SUBACK
 // is disconnected with 0x95. No reason strings are sent.
-// A clean stop publishes no wills: no device has failed then.
+// A clean stop publishes no wills: no device has failed then. One with a delay, of
+// a session that stays, is kept, and published when its client is not back after
+// the restart within the delay [MQTT 5, 3.1.2.5].
 package edge

@@ -168,7 +168,7 @@ func (b *Broker) detach(c *conn) {
 	if w != nil {
 		w.grant = may
 	}
-	if w != nil && !ends && w.delay > 0 && !b.isStopping() {
+	if w != nil && !ends && w.delay > 0 {
 		w.due = now.Add(min(w.delay, s.expiry))
 		s.leaveWill(w)
 		w = nil

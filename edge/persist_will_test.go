@@ -92,3 +92,36 @@ func TestExpiredWhileOff(t *testing.T) {
 		t.Error("the session is there")
 	}
 }
+
+// A clean stop under connected clients publishes no wills. Whoever has a will
+// with a delay and a session that stays must be back within the delay after the
+// restart [MQTT 5, 3.1.2.5].
+func TestWillsOfThoseConnectedAtAStop(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir)
+	for id, delay := range map[string]uint32{"stays away": 1, "comes back": 3600, "waits": 3600, "no delay": 0} {
+		connect(t, b, id, resume(), expiry(7200), willOf("will/"+id, "x", 1, true, delay))
+	}
+	connect(t, b, "no session", willOf("will/no session", "x", 1, true, 3600))
+	stop()
+	if got := b.Stats().Wills; got != 0 {
+		t.Errorf("%d wills published at the stop", got)
+	}
+
+	b, stop = startIn(t, dir)
+	connect(t, b, "comes back", resume(), expiry(7200)).bye()
+	until(t, "one will is published", func() bool { return b.Stats().Wills == 1 })
+	s := connect(t, b, "s")
+	s.subscribe(sub{filter: "will/#", qos: 1})
+	s.message("will/stays away", "x")
+	s.nothing()
+	if w := b.sessionWith("waits").will; w == nil {
+		t.Error("a will whose delay is not over is gone")
+	}
+	for _, id := range []string{"comes back", "no delay"} {
+		if w := b.sessionWith(id).will; w != nil {
+			t.Errorf("%s: a will %+v", id, w.msg)
+		}
+	}
+	stop()
+}
