@@ -18,6 +18,7 @@ import (
 	"tidegate/internal/conf"
 	"tidegate/internal/topic"
 	"tidegate/internal/wear"
+	"tidegate/internal/whole"
 )
 
 // Options are what a broker needs besides its configuration.
@@ -283,6 +284,9 @@ func (b *Broker) open() error {
 	st, err := openStore(b.opt.Dir, cfg.SyncInterval.Std(), b.opt.Budget, b.log)
 	if err != nil {
 		return err
+	}
+	if err := whole.Tidy(b.opt.Dir); err != nil {
+		b.log.Warn("what a power cut has left could not be removed", "err", err)
 	}
 	st.checker, st.messages, st.bytes = b.opt.Checker, cfg.Limits.Retained, int64(cfg.Limits.RetainedBytes)
 	st.keeper.sessions, st.keeper.most = b.sessions, int64(cfg.Session.DiskBytes)

@@ -422,3 +422,16 @@ func FuzzKeptFile(f *testing.F) {
 		}
 	})
 }
+
+// What a power cut leaves of a change of users is gone after the next start.
+func TestLeftoverOfUsersGoes(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, "."+KeptFile+".new-123")
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startBroker(t, Options{Dir: dir})
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("got %v, want it gone", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Write makes the file name, or replaces it, with what fill writes. Until it is
@@ -16,7 +17,7 @@ func Write(name string, fill func(*os.File) error) error {
 	if dir == "" {
 		dir = "."
 	}
-	f, err := os.CreateTemp(dir, "."+base+".new-*") // mode 0600
+	f, err := os.CreateTemp(dir, "."+base+suffix+"*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -28,6 +29,21 @@ func Write(name string, fill func(*os.File) error) error {
 	}
 	return SyncDir(dir)
 }
+
+// Tidy removes what Write leaves in a folder when the power fails in it. Nobody may
+// be writing there.
+func Tidy(dir string) error {
+	all, err := os.ReadDir(dir)
+	for _, e := range all {
+		if e.Type().IsRegular() && strings.HasPrefix(e.Name(), ".") && strings.Contains(e.Name(), suffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
+// suffix is in the name of a file that is not complete.
+const suffix = ".new-"
 
 // Bytes is a fill for Write.
 func Bytes(data []byte) func(*os.File) error {

@@ -35,3 +35,24 @@ func TestWrite(t *testing.T) {
 		t.Errorf("got %v, want no such folder", err)
 	}
 }
+
+// A power cut in Write leaves its file; nothing else is taken for one.
+func TestTidy(t *testing.T) {
+	dir := t.TempDir()
+	keep := []string{".hidden", "file", "file.new-1"}
+	for _, name := range append([]string{".file.new-123", ".users.toml.new-9"}, keep...) {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".folder.new-1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Tidy(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if len(got) != len(keep)+1 {
+		t.Errorf("got %q, want %q and the folder", got, keep)
+	}
+}
