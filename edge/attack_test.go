@@ -82,13 +82,6 @@ func (p *peer) verdict() int {
 	}
 }
 
-// push writes what the broker takes of b.
-func (p *peer) push(b []byte) error {
-	p.nc.SetWriteDeadline(time.Now().Add(patience))
-	_, err := p.nc.Write(b)
-	return err
-}
-
 // known connects like any client; nil when it is not let in.
 func (o *outpost) known(i int, id string, opts ...option) *peer {
 	p, err := o.dial(i)

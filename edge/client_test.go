@@ -234,10 +234,17 @@ func (p *peer) write(pk *packets.Packet) {
 
 func (p *peer) raw(b []byte) {
 	p.t.Helper()
-	p.nc.SetWriteDeadline(time.Now().Add(patience))
-	if _, err := p.nc.Write(b); err != nil {
+	if err := p.push(b); err != nil {
 		p.t.Fatalf("write: %v", err)
 	}
+}
+
+// push writes b, or what the broker takes of it. Unlike raw it fails no test, so
+// any goroutine may. What is written past it has the deadline of the last time.
+func (p *peer) push(b []byte) error {
+	p.nc.SetWriteDeadline(time.Now().Add(patience))
+	_, err := p.nc.Write(b)
+	return err
 }
 
 // read returns the next packet of the broker.

@@ -283,8 +283,7 @@ func (o *outpost) serveHonestly() (stop func()) {
 func (p *peer) roundTrip(topic, payload string) error {
 	pk := publishPacket(topic, payload, 1, 7)
 	pk.ProtocolVersion = p.v
-	p.nc.SetWriteDeadline(time.Now().Add(patience))
-	if _, err := p.nc.Write(encode(p.t, pk)); err != nil {
+	if err := p.push(encode(p.t, pk)); err != nil {
 		return err
 	}
 	for wait := []byte{packets.Publish, packets.Puback}; len(wait) > 0; {
@@ -301,7 +300,7 @@ func (p *peer) roundTrip(topic, payload string) error {
 			if string(got.Payload) != payload {
 				return fmt.Errorf("got %q, want %q", short(got.Payload), payload)
 			}
-			if _, err := p.nc.Write([]byte{0x40, 2, byte(got.PacketID >> 8), byte(got.PacketID)}); err != nil {
+			if err := p.push([]byte{0x40, 2, byte(got.PacketID >> 8), byte(got.PacketID)}); err != nil {
 				return err
 			}
 		}

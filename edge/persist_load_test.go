@@ -91,7 +91,7 @@ func takeAll(t *testing.T, p *peer, take func(*packets.Packet) error) {
 			t.Error(err)
 			return
 		}
-		if _, err := p.nc.Write(encode(t, &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}, ProtocolVersion: 5, PacketID: pk.PacketID})); err != nil {
+		if err := p.push(encode(t, &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}, ProtocolVersion: 5, PacketID: pk.PacketID})); err != nil {
 			return
 		}
 	}
@@ -104,7 +104,7 @@ func publishOn(p *peer, who int, next *atomic.Int64) {
 	for {
 		pk := publishPacket("load", fmt.Sprint(who, " ", next.Load()), 1, 7)
 		pk.ProtocolVersion = p.v
-		if _, err := p.nc.Write(encode(p.t, pk)); err != nil {
+		if err := p.push(encode(p.t, pk)); err != nil {
 			return
 		}
 		if pk, err := p.read(patience); err != nil || pk.FixedHeader.Type != packets.Puback {

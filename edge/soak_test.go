@@ -131,7 +131,7 @@ func (d *device) listen(p *peer) {
 			if answer == packets.Pubrel {
 				flags = 2
 			}
-			p.nc.Write([]byte{answer<<4 | flags, 2, byte(pk.PacketID >> 8), byte(pk.PacketID)})
+			p.push([]byte{answer<<4 | flags, 2, byte(pk.PacketID >> 8), byte(pk.PacketID)})
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (d *device) act(p *peer) bool {
 			for i := range broken {
 				broken[i] = byte(d.r.Uint32())
 			}
-			p.nc.Write(broken)
+			p.push(broken)
 		}
 		return true
 	default:
@@ -174,9 +174,7 @@ func (d *device) topic() string { return fmt.Sprintf("home/%d/%d", d.r.IntN(30),
 func (d *device) send(p *peer, pk *packets.Packet) bool {
 	pk.ProtocolVersion = p.v
 	pk.Mods.AllowResponseInfo = true
-	p.nc.SetWriteDeadline(time.Now().Add(patience))
-	_, err := p.nc.Write(encode(d.o.t, pk))
-	return err == nil
+	return p.push(encode(d.o.t, pk)) == nil
 }
 
 // leave ends the connection politely, silently, or with a reset.

@@ -93,7 +93,7 @@ func newStorm(b *testing.B, br *Broker, pairs int) *storm {
 				if err != nil {
 					return
 				}
-				s.nc.Write([]byte{0x40, 2, byte(pk.PacketID >> 8), byte(pk.PacketID)})
+				s.push([]byte{0x40, 2, byte(pk.PacketID >> 8), byte(pk.PacketID)})
 			}
 		})
 		st.publishers.Go(func() {

@@ -45,7 +45,10 @@ func TestStoppedProcessHarmsNobody(t *testing.T) {
 				}
 				next[qos]++
 				if qos == 1 {
-					s.nc.Write([]byte{0x40, 2, byte(pk.PacketID >> 8), byte(pk.PacketID)})
+					if err := s.push([]byte{0x40, 2, byte(pk.PacketID >> 8), byte(pk.PacketID)}); err != nil {
+						t.Errorf("subscriber %d: %v", i, err)
+						return
+					}
 				}
 			}
 		})

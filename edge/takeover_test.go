@@ -75,7 +75,7 @@ func TestTakeoverStorm(t *testing.T) {
 			mu.Unlock()
 			if answer != 0 {
 				out := &packets.Packet{FixedHeader: packets.FixedHeader{Type: answer}, PacketID: pk.PacketID, ProtocolVersion: 5}
-				if _, err := p.nc.Write(encode(t, out)); err != nil {
+				if err := p.push(encode(t, out)); err != nil {
 					return
 				}
 			}
