@@ -181,7 +181,7 @@ func (bt *batch) transmit(c *conn, m *Message, f *publishForm, id uint16, dup bo
 	if n > high || tight {
 		if f.qos > 0 {
 			c.starved = true
-			idle := !c.writing && n == 0
+			idle := n == 0 // nobody will write, not even a writer that just refills the buffer
 			c.mu.Unlock()
 			if idle {
 				bt.b.hungry.add(c.sess)
