@@ -77,9 +77,10 @@ func (c *conn) rest() {
 	c.writing = false
 }
 
-// fail ends the connection after an error of writing. mu is held, and let go.
+// fail ends the connection after an error of writing. mu is held, and let go. The
+// caller stays the writer for good: what is behind a packet that was cut off must
+// not be sent.
 func (c *conn) fail(err error) {
-	c.writing = false
 	c.lighten(&c.wHeld)
 	c.mu.Unlock()
 	if errors.Is(err, errWriteTimeout) {

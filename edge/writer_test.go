@@ -1,8 +1,14 @@
 package edge
 
 import (
+	"context"
+	"log/slog"
+	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"tidegate/internal/conf"
 )
 
 // TestLargeMessagesComeWhenThereIsRoom has a client come back when there is no
@@ -34,5 +40,59 @@ func TestLargeMessagesComeWhenThereIsRoom(t *testing.T) {
 	b.memory.charge(-all)
 	for range messages {
 		s.message("t", payload)
+	}
+}
+
+// atCut calls f when a connection is cut.
+type atCut struct {
+	slog.Handler
+	f func()
+}
+
+func (h atCut) Enabled(context.Context, slog.Level) bool { return true }
+func (h atCut) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h atCut) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "connection cut" {
+		h.f()
+	}
+	return nil
+}
+
+// TestNothingFollowsAPartOfAPacket flushes a connection again while it is being
+// cut: what came after the packet that the client took a part of stays here, and
+// the client is cut once.
+func TestNothingFollowsAPartOfAPacket(t *testing.T) {
+	var c *conn
+	cuts, left := 0, 0
+	h := atCut{f: func() {
+		if cuts++; cuts > 1 {
+			return
+		}
+		c.send([]byte{0xd0, 0})
+		c.flush()
+		c.mu.Lock()
+		if c.buf != nil {
+			left = len(c.buf.b)
+		}
+		c.mu.Unlock()
+	}}
+	cfg := DefaultConfig()
+	cfg.Limits.WriteTimeout = conf.Duration(50 * time.Millisecond)
+	b, err := New(cfg, Options{Log: slog.New(h)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := net.Pipe()
+	defer far.Close()
+	c = newConn(b, near, nil, &terms{})
+	c.send([]byte("a long packet"))
+	c.flush()
+	far.Read(make([]byte, 1))
+	b.writers.Wait()
+	if left != 2 {
+		t.Errorf("%d bytes were left in the buffer, want 2", left)
+	}
+	if cuts != 1 || b.Stats().Cut != 1 {
+		t.Errorf("cut %d times, counted %d", cuts, b.Stats().Cut)
 	}
 }
