@@ -55,6 +55,7 @@ func (c *conn) flushHaving(accepted int64) {
 func (c *conn) take() {
 	if c.ws != nil {
 		c.buf.b = c.ws.take(c.buf.b)
+		c.weigh()
 	}
 	c.wbuf, c.woff, c.werr = c.buf, 0, nil
 	c.buf, c.out, c.writing = nil, len(c.wbuf.b), true

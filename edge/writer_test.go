@@ -96,3 +96,26 @@ func TestNothingFollowsAPartOfAPacket(t *testing.T) {
 		t.Errorf("cut %d times, counted %d", cuts, b.Stats().Cut)
 	}
 }
+
+// TestFramesAreCharged looks at what is charged for packets that have got the
+// headers of their frames: as long again.
+func TestFramesAreCharged(t *testing.T) {
+	b, conns := plant(t, 1, true, 0)
+	before := b.Stats().HeldBytes
+	c := conns[0]
+	c.ws = &webSocket{open: true}
+	for range 10_000 {
+		c.send([]byte{0xd0, 0})
+	}
+	c.mu.Lock()
+	c.take()
+	held, size := c.wHeld, cap(c.wbuf.b)
+	c.rest()
+	c.mu.Unlock()
+	if held < size {
+		t.Errorf("%d bytes are charged for, want %d", held, size)
+	}
+	if got := b.Stats().HeldBytes; got != before {
+		t.Errorf("%d bytes are charged for at the end, want %d", got, before)
+	}
+}
