@@ -163,10 +163,12 @@ func (b *Broker) visitAbsent(now time.Time) {
 	}
 }
 
-// publishDue publishes a will from a goroutine that does not read.
+// publishDue publishes a will from a goroutine that does not read, and has others
+// to see to.
 func (b *Broker) publishDue(w *will, s *session) {
 	bt := newBatch(b)
 	b.publishWill(bt, w, s)
+	bt.full = bt.full[:0] // nobody waits for them
 	bt.settle(nil)
 }
 

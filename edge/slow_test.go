@@ -236,6 +236,39 @@ func TestSlowSubscriberDoesNotHoldUpTheGateway(t *testing.T) {
 	}
 }
 
+// TestSlowSubscriberDoesNotHoldUpTheHouse has wills that were delayed go to a
+// subscriber for which publishers wait: each is published when its time has come.
+func TestSlowSubscriberDoesNotHoldUpTheHouse(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) {
+		c.Limits.WriteBuffer = 4 << 10
+		c.Limits.StallAfter = conf.Duration(time.Minute)
+		c.Limits.WriteTimeout = conf.Duration(time.Hour)
+	})
+	s := dial(t, b)
+	s.readLittle(4 << 10)
+	s.connect("s")
+	s.subscribe(sub{filter: "#", qos: 1})
+	p := connect(t, b, "p")
+	one := publishPacket("t", strings.Repeat("x", 8000), 0, 0)
+	one.ProtocolVersion = 5
+	packet := encode(t, one)
+	go func() {
+		for p.push(packet) == nil {
+		}
+	}()
+	c := b.sessionWith("s").conn.Load()
+	until(t, "the subscriber takes nothing", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return !c.since.IsZero() && time.Since(c.since) > quiet && c.pending() > b.highWater()
+	})
+	const wills = 3
+	for i := range wills {
+		connect(t, b, fmt.Sprint("w", i), resume(), expiry(100), willOf("will", "x", 1, false, 1)).nc.Close()
+	}
+	until(t, "the wills are published", func() bool { return b.Stats().Wills == wills })
+}
+
 // TestUnreadAcknowledgementsAreBounded has a client that asks for answers and
 // does not read them.
 func TestUnreadAcknowledgementsAreBounded(t *testing.T) {
