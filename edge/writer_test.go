@@ -43,6 +43,47 @@ func TestLargeMessagesComeWhenThereIsRoom(t *testing.T) {
 	}
 }
 
+// TestWriterFetchesWhatDidNotFit has a subscriber read nothing until its
+// connection is full, and then everything, before it acknowledges any of it.
+func TestWriterFetchesWhatDidNotFit(t *testing.T) {
+	overEach(t, writerFetchesWhatDidNotFit)
+}
+
+func writerFetchesWhatDidNotFit(t *testing.T, over func(*Config)) {
+	b := startBroker(t, Options{}, over, func(c *Config) {
+		c.Limits.WriteBuffer = 64 << 10
+		c.Limits.WriteTimeout = conf.Duration(time.Hour)
+		c.Limits.StallAfter = conf.Duration(time.Millisecond)
+		c.Session.InFlight = 20_000
+		c.Session.QueueBytes = 64 << 20
+	})
+	s := dial(t, b)
+	s.readLittle(64 << 10)
+	s.connect("s", receiveMax(20_000))
+	s.subscribe(sub{filter: "t", qos: 1})
+	c := b.sessionWith("s").conn.Load()
+	full := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.starved
+	}
+	const after = 100
+	p := connect(t, b, "p")
+	payload := strings.Repeat("x", 4000)
+	messages := 0
+	for left := after; left > 0; messages++ {
+		p.publish("t", payload, 1)
+		if full() {
+			left--
+		}
+	}
+	for n := range messages {
+		if pk, err := s.read(patience); err != nil || string(pk.Payload) != payload {
+			t.Fatalf("message %d of %d: %v", n, messages, err)
+		}
+	}
+}
+
 // atCut calls f when a connection is cut.
 type atCut struct {
 	slog.Handler
