@@ -258,11 +258,18 @@ func (c *client) want(kind byte) *packet {
 	return p
 }
 
-// closed expects the end of the connection. Before it an MQTT 5 client may get
-// a DISCONNECT, or a CONNACK that refuses, with one of these reasons.
+// closed expects the end of the connection. Before it an MQTT 5 client gets a
+// DISCONNECT, or a CONNACK that refuses, with one of these reasons: from other
+// brokers than the edge broker perhaps, since they need not say why. Nobody has
+// to when 0 is among them.
 func (c *client) closed(reasons ...byte) {
 	c.x.Helper()
 	told := false
+	defer func() {
+		if !told && c.v5 && len(reasons) > 0 && !slices.Contains(reasons, 0) && *broker == "" && !c.x.Failed() {
+			c.x.Errorf("closed without a word, want one of %#x", reasons)
+		}
+	}()
 	for {
 		p, err := c.read()
 		switch {

@@ -31,7 +31,7 @@ var connectChecks = []check{
 		for _, name := range []string{"MQTTX", "mqtt", "HTTP", "M"} {
 			c := x.dial()
 			c.send(hello{id: x.id("c"), protocol: name}.bytes(x))
-			c.closed(0x81, 0x84)
+			c.closed(0, 0x81, 0x84)
 		}
 	}},
 	{"3.1.2-2 3.2.2-6 3.2.2-7", "45", "protocol version", func(x *exam) {
@@ -146,7 +146,11 @@ var connectChecks = []check{
 		for n := 2; n < len(whole)-1; n += 3 {
 			c := x.dial()
 			c.send(frame(connect<<4, whole[2:n]))
-			c.closed(0x81, 0x82, 0x84)
+			if n < 2+7 { // it has not said that it speaks MQTT 5
+				c.closed(0, 0x81, 0x84)
+			} else {
+				c.closed(0x81, 0x82)
+			}
 		}
 		password := "p"
 		if !x.v5 {

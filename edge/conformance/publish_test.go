@@ -51,22 +51,35 @@ var publishChecks = []check{
 		}
 	}},
 	{"4.7.2-1", "45", "topics that begin with $", func(x *exam) {
-		c := x.client("c")
-		c.subscribe(filter{"#", 1}, filter{"+/" + x.name, 1}, filter{"+/#", 1}, filter{"+/+", 1})
-		c.start(pub{topic: "$" + x.name + "/" + x.name, payload: "x", qos: 1})
-		c.start(pub{topic: x.topic("end"), qos: 1})
-		for { // others' tests publish too
-			switch p, err := c.read(); {
-			case err != nil:
-				x.Fatal(err)
-			case p.kind == puback:
-			case p.topic == "" || p.topic[0] == '$':
-				x.Fatal(p)
-			case p.topic == x.topic("end"):
-				return
-			case p.qos == 1:
-				c.ack(puback, p.id)
+		own, c := x.client("own"), x.client("c")
+		own.subscribe(filter{"$own/" + x.name, 1})
+		c.subscribe(filter{"#", 1}, filter{"+/" + x.name, 1}, filter{"+/#", 1}, filter{"+/+", 1}, filter{"+/" + x.name + "/#", 1})
+		c.start(pub{topic: "$own/" + x.name, payload: "x", qos: 1, retain: true})
+		late := x.client("late")
+		for _, s := range []*client{c, late} {
+			s.start(pub{topic: x.topic("end"), qos: 1})
+			if s == late {
+				s.send(subscribePacket(x.v5, 7, nil, filter{"#", 1}, filter{"+/" + x.name, 1}))
+				s.start(pub{topic: x.topic("end"), qos: 1})
 			}
+			for ended := false; !ended; { // others' tests publish too
+				switch p, err := s.read(); {
+				case err != nil:
+					x.Fatal(err)
+				case p.kind != publish:
+				case p.topic == "" || p.topic[0] == '$':
+					x.Fatal(p)
+				default:
+					ended = p.topic == x.topic("end")
+					if p.qos == 1 {
+						s.ack(puback, p.id)
+					}
+				}
+			}
+		}
+		if *broker == "" { // others may keep such topics to themselves
+			own.message("$own/"+x.name, "x")
+			x.client("p").publish(pub{topic: "$own/" + x.name, retain: true})
 		}
 	}},
 	{"4.6.0-5 4.6.0-6", "45", "order", func(x *exam) {
@@ -161,6 +174,13 @@ var publishChecks = []check{
 		c = x.client("c")
 		c.start(pub{payload: "3", props: num(topicAlias, 1)})
 		c.closed(0x82, 0x94)
+		c = x.client("c")
+		c.publish(pub{topic: x.topic("known"), payload: "3", props: num(topicAlias, most)})
+		s.message(x.topic("known"), "3")
+		if most > 1 {
+			c.start(pub{payload: "4", props: num(topicAlias, 1)})
+			c.closed(0x82, 0x94)
+		}
 		s.nothing()
 	}},
 	{"3.1.2-26 3.3.2-11", "5", "topic aliases of the broker", func(x *exam) {
