@@ -201,9 +201,10 @@ type verifier struct {
 	key  []byte
 	turn chan struct{} // holds one token: whose turn it is to compute
 
-	mu   sync.Mutex // guards good and bad
-	good map[[sha256.Size]byte]struct{}
-	bad  map[[sha256.Size]byte]struct{} // apart, so that guessing does not push out good ones
+	mu       sync.Mutex // guards what follows
+	computed int        // argon2id and bcrypt sums so far
+	good     map[[sha256.Size]byte]struct{}
+	bad      map[[sha256.Size]byte]struct{} // apart, so that guessing does not push out good ones
 }
 
 // maxVerified bounds each of the two sets; a full one forgets any entry. It is
@@ -280,6 +281,7 @@ func (v *verifier) recall(mark [sha256.Size]byte) (ok, known bool) {
 func (v *verifier) remember(mark [sha256.Size]byte, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.computed++
 	set := v.bad
 	if ok {
 		set = v.good

@@ -229,17 +229,22 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-func TestOldTLSIsRefused(t *testing.T) {
+func TestVersionsOfTLS(t *testing.T) {
 	ca := newAuthority(t, "test CA")
 	files := newCertFiles(t, ca, 1)
 	config, err := certs.New(files.cert, files.key, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := tls.Dial("tcp", serveTLS(t, config).String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11})
-	if err == nil {
-		conn.Close()
-		t.Error("TLS 1.1 was taken")
+	at := serveTLS(t, config).String()
+	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+		conn, err := tls.Dial("tcp", at, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
+		if err == nil {
+			conn.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("%s: got %v, want it taken: %v", tls.VersionName(version), err, want)
+		}
 	}
 }
 

@@ -131,8 +131,12 @@ var qosChecks = []check{
 		for qos := byte(1); qos < 3; qos++ {
 			c.publish(pub{topic: x.topic("other"), qos: qos, id: got.id}) // the same id the other way
 		}
+		c.start(pub{topic: x.topic("other"), qos: 2, id: got.id}) // and two exchanges, step by step
+		c.wantID(pubrec, got.id)
 		c.ack(pubrec, got.id)
-		c.wantID(pubrel, got.id)
+		want(x, "PUBREL's reason", c.wantID(pubrel, got.id).reason, 0)
+		c.ack(pubrel, got.id)
+		want(x, "PUBCOMP's reason", c.wantID(pubcomp, got.id).reason, 0)
 		c.ack(pubcomp, got.id)
 		c.nothing()
 	}},
