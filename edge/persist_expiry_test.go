@@ -101,3 +101,34 @@ func TestSessionsJudgedAtStart(t *testing.T) {
 		t.Error("ann's session is gone")
 	}
 }
+
+// A queued message is older after a restart by the time since it was written down,
+// and is not sent when its time was over by then.
+func TestQueuedMessagesAgeOverARestart(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir, every(20*time.Millisecond))
+	s := connect(t, b, "s", resume(), expiry(3600))
+	s.subscribe(sub{filter: "t", qos: 1})
+	s.bye()
+	for _, m := range []Message{{Expiry: 50, Payload: []byte("short")}, {Expiry: 100, Payload: []byte("long")}} {
+		before := b.Stats().DiskQueued
+		m.Topic, m.QoS, m.Accepted = "t", 1, time.Now()
+		b.Publish(&m, Ticket{})
+		until(t, "it is written", func() bool { return b.Stats().DiskQueued > before })
+	}
+	away := b.sessionWith("s")
+	away.mu.Lock()
+	for i := range away.out.n { // a minute passes
+		m := away.out.at(i).m
+		m.Accepted = m.Accepted.Add(-time.Minute)
+	}
+	away.mu.Unlock()
+	stop()
+
+	b, _ = startIn(t, dir)
+	s = connect(t, b, "s", resume(), expiry(3600))
+	if left := s.message("t", "long").Properties.MessageExpiryInterval; left == 0 || left > 40 {
+		t.Errorf("got %d s left, want 40 at most", left)
+	}
+	s.nothing()
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"time"
 )
 
@@ -13,7 +14,7 @@ import (
 //	0   version 1
 //	1   QoS
 //	2   commit, 8 bytes: the transaction that wrote the row; the newest copy wins when a damaged file is read
-//	10  expiry left when written, 4 bytes, seconds; 0 for none
+//	10  expiry left when written, 4 bytes, seconds; 0 for none, the largest number when it was over
 //	14  wall clock when written, 8 bytes, Unix seconds; 0 when it was not synchronised
 //	22  topic, publisher, properties: each a uvarint length and the bytes; no topic when the key is the topic
 //	    payload
@@ -23,6 +24,9 @@ const (
 	rowHead    = 22 // bytes
 	rowTail    = 4  // bytes
 )
+
+// expiredRow is the expiry of a message that was over when it was written.
+const expiredRow = math.MaxUint32
 
 // longTopic is where a key becomes a hash of the topic: bbolt takes keys of
 // 32 KiB at most, and long keys make deep trees.
@@ -57,7 +61,11 @@ func encodeRow(key []byte, m *Message, commit uint64, now time.Time, synchronise
 	b[0], b[1] = rowVersion, m.QoS
 	binary.LittleEndian.PutUint64(b[2:], commit)
 	if m.Expiry > 0 {
-		binary.LittleEndian.PutUint32(b[10:], expiryLeft(m, now))
+		left := min(expiryLeft(m, now), expiredRow-1)
+		if left == 0 {
+			left = expiredRow // 0 would be for ever
+		}
+		binary.LittleEndian.PutUint32(b[10:], left)
 	}
 	if synchronised {
 		binary.LittleEndian.PutUint64(b[14:], uint64(now.Unix()))
@@ -113,8 +121,11 @@ func decodeRow(key, row []byte, now time.Time, synchronised bool) (m *Message, c
 		return nil, 0, errRow
 	}
 	expiry, stored := binary.LittleEndian.Uint32(body[10:]), int64(binary.LittleEndian.Uint64(body[14:]))
-	if expiry == 0 {
+	switch expiry {
+	case 0:
 		return m, commit, nil
+	case expiredRow:
+		return nil, commit, nil
 	}
 	if away := now.Unix() - stored; synchronised && stored > 0 && away > 0 {
 		expiry -= uint32(min(away, int64(expiry)))

@@ -287,6 +287,7 @@ func TestExpiryKeepsCounting(t *testing.T) {
 		{"no clock before", 10 * time.Second, 20 * time.Second, false, true, 90},
 		{"no clock after", 10 * time.Second, 20 * time.Second, true, false, 90},
 		{"clock jumped back", 10 * time.Second, -time.Hour, true, true, 90},
+		{"over before it was written", 200 * time.Second, 0, true, true, 0},
 		{"over while away", 10 * time.Second, 90 * time.Second, true, true, 0},
 		{"1970 to today expires nothing", 10 * time.Second, 50 * 365 * 24 * time.Hour, false, true, 90},
 		{"parts of a second stay", 9500 * time.Millisecond, 0, true, true, 91},
