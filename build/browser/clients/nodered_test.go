@@ -22,6 +22,7 @@ type way struct {
 	name    string // of topics and nodes
 	url     string
 	version int
+	ca      string // file; empty: no TLS
 }
 
 type node map[string]any
@@ -32,7 +33,9 @@ func (w way) flow() []node {
 	broker, tab := w.name+"-broker", w.name+"-tab"
 	return []node{
 		{"id": tab, "type": "tab", "label": w.name},
+		{"id": w.name + "-tls", "type": "tls-config", "cert": "", "key": "", "ca": w.ca, "verifyservercert": true},
 		{"id": broker, "type": "mqtt-broker", "name": w.name, "broker": w.url, "port": "1883", "clientid": "nodered-" + w.name, "autoConnect": true,
+			"usetls": w.ca != "", "tls": w.name + "-tls",
 			"protocolVersion": fmt.Sprint(w.version), "keepalive": "60", "cleansession": true, "autoUnsubscribe": true,
 			"birthTopic": "home/" + w.name + "/state", "birthQos": "1", "birthRetain": "false", "birthPayload": "here", "birthMsg": node{},
 			"willTopic": "home/" + w.name + "/state", "willQos": "1", "willRetain": "false", "willPayload": "gone", "willMsg": node{}},
@@ -96,14 +99,33 @@ func write(path string, v any) error {
 	return os.WriteFile(path, text, 0o600)
 }
 
-// A flow gets and gives messages at both versions over TCP and WebSocket,
-// connects again when the gateway was away, says hello each time, and its wills
+// A flow gets and gives messages at both versions over each listener, connects
+// again when the gateway was away, says hello each time, and its wills
 // are published when it dies.
 func TestNodeRED(t *testing.T) {
-	h := house.New(t, house.Config{Program: program, Users: users})
-	ways := []way{
-		{"tcp4", "mqtt://" + h.MQTT, 4}, {"tcp5", "mqtt://" + h.MQTT, 5},
-		{"ws4", "ws://" + h.WS + "/mqtt", 4}, {"ws5", "ws://" + h.WS + "/mqtt", 5},
+	ports, err := proc.Ports(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure, socket := fmt.Sprintf("127.0.0.1:%d", ports[0]), filepath.Join(t.TempDir(), "s")
+	h := house.New(t, house.Config{Program: program, Users: users, More: fmt.Sprintf(`
+[[edge.listener]]
+bind = %q
+cert = "CERT"
+key = "KEY"
+
+[[edge.listener]]
+bind = "unix:%s"
+`, secure, socket)})
+	var ways []way
+	for _, version := range []int{4, 5} {
+		for name, to := range map[string]string{"tcp": "mqtt://" + h.MQTT, "tls": "mqtts://" + secure, "ws": "ws://" + h.WS + "/mqtt", "wss": "wss://" + h.WSS + "/mqtt", "unix": "mqtt+unix://" + socket} {
+			w := way{name: fmt.Sprint(name, version), url: to, version: version}
+			if name == "tls" || name == "wss" {
+				w.ca = filepath.Join(h.Dir, "ca.pem")
+			}
+			ways = append(ways, w)
+		}
 	}
 	red := start(t, ways)
 	m := house.Subscribe(t, h.MQTT, panel, "-t", "home/+/out/#", "-t", "home/+/state", "-q", "2")
