@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"tidegate/build/browser/chrome"
 	"tidegate/build/browser/house"
 )
@@ -78,4 +80,98 @@ func TestCrowd(t *testing.T) {
 			t.Errorf("%s, 6 times slower: a task of %.0f ms, want at most %.0f (%.0f ms unthrottled)", page, slow.Longest, bound, quick.Longest)
 		}
 	}
+}
+
+// openDown goes through the tree from top to bottom and opens every level that it
+// finds, and says whether there was one. Most rows are not in the document.
+const openDown = `(async () => {
+	const tree = document.querySelector('.tree'), rest = () => new Promise(r => setTimeout(r, 60))
+	let found = 0
+	for (let y = 0; y < tree.scrollHeight && found < 200; y += tree.clientHeight * 3 / 2) {
+		tree.scrollTop = y
+		for (let closed; await rest(), (closed = [...tree.querySelectorAll('[aria-expanded=false], .more-topics')]).length; found += closed.length) {
+			for (const row of closed) (row.querySelector('.twist') ?? row).click()
+		}
+	}
+	return found > 0
+})()`
+
+// The tree of 5000 topics with all of it open, for a processor that is six times
+// slower: few of the rows stand in the document, and whoever scrolls, walks, opens
+// and closes, or only looks does not keep it busy. Held to a bound is the work, by
+// that of the yardstick.
+func TestTreeAllOpen(t *testing.T) {
+	h := house.New(t, house.Config{Program: program, Users: people, More: consoleSection})
+	fleet := house.NewFleet(t, h.MQTT, house.Login{}, 490)
+	p := browser.Open(t, chrome.View{Motion: true})
+	p.AtStart(strainScript)
+	p.Go("http://" + h.Console + "/#/topics")
+	enter(p, admin, secret)
+	p.Find("heading", "^Topics$")
+	p.Find("treeitem", `^\$SYS`) // it listens
+	fleet.Publish()
+	fleet.Talk(200)
+	p.Find("treeitem", "^home ,")
+	for chrome.Eval[bool](p, openDown) {
+	}
+	if rows := chrome.Eval[int](p, "Math.round(document.querySelector('.tree').scrollHeight / document.querySelector('.twig').offsetHeight)"); rows < 4000 {
+		t.Fatalf("%d rows are open, want some 5000", rows)
+	}
+	p.Look(chrome.View{Slow: 6, Motion: true})
+	p.Measure()
+	work := func(do func()) float64 {
+		before := p.Measure().Work
+		do()
+		done := p.Measure().Work
+		chrome.Eval[float64](p, yardstick)
+		return float64(done-before) / float64(p.Measure().Work-done)
+	}
+	for _, c := range []struct {
+		what string
+		most float64 // yardsticks
+		do   func()
+	}{
+		{"scrolling", 12, func() {
+			s := scroll(p)
+			t.Logf("scrolling: %v", s)
+			if s.Nodes > mostElements {
+				t.Errorf("%d elements, want at most %d", s.Nodes, mostElements)
+			}
+		}},
+		{"walking with keys", 4, func() {
+			p.Do(`document.querySelector('.tree [tabindex="0"]').focus()`)
+			for _, key := range []string{kb.End, kb.PageUp, kb.PageUp, kb.ArrowUp, kb.Home, kb.PageDown, kb.ArrowDown, kb.End} {
+				p.Press(key)
+				if !chrome.Eval[bool](p, `(() => {
+					const row = document.activeElement, r = row.getBoundingClientRect(), tree = document.querySelector('.tree').getBoundingClientRect()
+					return row.matches('.twig') && r.top >= tree.top - 1 && r.bottom <= tree.bottom + 1
+				})()`) {
+					t.Errorf("after %q the focus is on no row that is seen", key)
+				}
+			}
+		}},
+		{"opening and closing", 8, func() {
+			p.Press(kb.Home)
+			p.Do(`for (let i = 0; i < 6; i++) {
+				document.querySelectorAll('.tree [aria-level="2"]')[0].querySelector('.twist').click()
+				await new Promise(r => setTimeout(r, 400))
+			}`)
+		}},
+		{"looking for 6 s", 8, func() { p.Do("await new Promise(r => setTimeout(r, 6000))") }},
+	} {
+		got := work(c.do)
+		t.Logf("%s is %.1f times the work of the yardstick", c.what, got)
+		if got > c.most {
+			t.Errorf("%s is %.1f times the work of the yardstick, want at most %.1f", c.what, got, c.most)
+		}
+	}
+
+	// Who has the focus keeps it, and new values come in where somebody looks.
+	p.Press(kb.Home)
+	p.Do(`document.querySelector('.tree').scrollTop = 40000; await new Promise(r => setTimeout(r, 300))`)
+	if got := p.Focused(); got.Role != "treeitem" {
+		t.Errorf("scrolled away, the focus is on %v, want it on the row", got)
+	}
+	const shown = `[...document.querySelectorAll('.tree .last')].map(e => e.textContent).join()`
+	p.Until(shown + " !== " + chrome.JSON(chrome.Eval[string](p, shown)))
 }

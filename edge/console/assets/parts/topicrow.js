@@ -16,9 +16,14 @@ export function topicRow(topic, name, depth) {
 	const element = h("li", { role: "treeitem", tabindex: "-1", "aria-level": depth + 1, "aria-selected": "false", class: "twig", title: topic, style: { "--depth": depth } },
 		mark, h("span", { class: "name" }, title), comma(), count, comma(), value, comma(), retained);
 	const commas = [...element.querySelectorAll(".comma")];
-	let shown = null;
+	let shown = null, at = 0, of = 0;
 	return {
 		element, mark,
+		// place says which of how many the row is on its level.
+		place(i, n) {
+			if (i !== at) element.setAttribute("aria-posinset", at = i);
+			if (n !== of) element.setAttribute("aria-setsize", of = n);
+		},
 		// show brings the row up to date; a value that is new lights up.
 		show(item, open) {
 			const line = preview(item.value), time = item.value?.time ?? null;
