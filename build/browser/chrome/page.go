@@ -48,8 +48,20 @@ type Page struct {
 // "host:port" that its pages may ask for things.
 func (b *Browser) Open(t testing.TB, v View, addresses ...string) *Page {
 	t.Helper()
+	return open(t, b.ctx, v, addresses, chromedp.WithNewBrowserContext())
+}
+
+// Beside opens an empty tab in the same context: cookies, cache and connections are
+// the same.
+func (p *Page) Beside(v View, addresses ...string) *Page {
+	p.t.Helper()
+	return open(p.t, p.ctx, v, addresses)
+}
+
+func open(t testing.TB, parent context.Context, v View, addresses []string, options ...chromedp.ContextOption) *Page {
+	t.Helper()
 	p := &Page{t: t, watch: newWatch(addresses)}
-	p.ctx, p.close = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.watch.event))
+	p.ctx, p.close = chromedp.NewContext(parent, append(options, chromedp.WithListener(p.watch.event))...)
 	t.Cleanup(p.Close)
 	if err := chromedp.Do(p.ctx); err != nil {
 		t.Fatalf("open a tab: %v", err)

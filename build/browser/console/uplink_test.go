@@ -145,16 +145,15 @@ func TestHiddenPageRests(t *testing.T) {
 	cloud := house.NewCloud(t)
 	h := inhabited(t, cloud)
 	p := browser.Open(t, chrome.View{})
-	p.AtStart(`window.__hidden = false
-		Object.defineProperty(document, 'hidden', { get: () => window.__hidden })
-		window.__asked = 0
+	p.AtStart(hideable)
+	p.AtStart(`window.__asked = 0
 		const ask = window.fetch
 		window.fetch = (...a) => { if (window.__hidden) window.__asked++; return ask(...a) }`)
 	p.Go("http://" + h.Console + "/#/uplink")
 	enter(p, admin, secret)
 	p.Find("image", "^u0: connected to")
 	other := login(t, h, chrome.View{}, admin)
-	p.Do(`window.__hidden = true; document.dispatchEvent(new Event('visibilitychange'))`)
+	hide(p, true)
 	cloud.Shut()
 	other.Sees("(?i)storing")
 	cloud.Open()
@@ -162,6 +161,6 @@ func TestHiddenPageRests(t *testing.T) {
 	if got := p.All("image", "interruption|no connection"); len(got) > 0 || chrome.Eval[int](p, "window.__asked") > 0 {
 		t.Errorf("the hidden page shows %v, and asked %d times", got, chrome.Eval[int](p, "window.__asked"))
 	}
-	p.Do(`window.__hidden = false; document.dispatchEvent(new Event('visibilitychange'))`)
+	hide(p, false)
 	p.Find("image", "^u0: .*interruption")
 }

@@ -91,13 +91,27 @@ async function ask(why, known) {
 		if (!known.role) {
 			document.title = "Log in – Tidegate";
 			text(at("gateway"), known.gateway);
-			known = await showLogin(at("main"), known, request, why);
+			const done = new AbortController();
+			known = await Promise.race([showLogin(at("main"), known, request, why), elsewhere(done.signal)]);
+			done.abort();
 		}
 		asking = null;
 		showSession(known);
 		begin();
 	})();
 	return asking;
+}
+
+// elsewhere waits until somebody has logged in in another tab of this browser and
+// looks at this one.
+function elsewhere(signal) {
+	return new Promise((resolve) => {
+		document.addEventListener("visibilitychange", async () => {
+			if (document.hidden) return;
+			const now = await request("GET", "/api/session").catch(() => ({}));
+			if (now.role) resolve(now);
+		}, { signal });
+	});
 }
 
 function showSession(next) {
@@ -127,7 +141,10 @@ const stale = 8000; // ms without a word after which a connection is taken for d
 
 function listen() {
 	closeLive?.();
+	let opened = false;
 	const close = app.stream("/v1/live", {
+		// In the meantime another tab may have logged in: its token is another.
+		onOpen: () => { if (opened) stillIn(); opened = true; },
 		status: (s) => {
 			last = Date.now();
 			lost(false);
