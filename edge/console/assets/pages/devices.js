@@ -87,7 +87,7 @@ function row(first) {
 	return {
 		element,
 		update(d) {
-			text(user, d.user ? `as ${d.user}` : "without a name");
+			text(user, d.user ? `as ${d.user}` : "without a user name");
 			away.hidden = d.connected !== false;
 			text(address, d.address || "–");
 			text(protocol, [d.protocol, d.transport && d.transport !== "tcp" ? d.transport : ""].filter(Boolean).join(", "));

@@ -80,6 +80,17 @@ export function since(t, now) {
 	return d ? duration(Math.max(0, (n - d) / 1000)) : none;
 }
 
+// ago: of what is younger than two seconds the number says nothing.
+export function ago(t, now) {
+	if (!date(t)) return none;
+	return date(now) - date(t) < 2000 ? "just now" : `${since(t, now)} ago`;
+}
+
+// reading: what a sensor says with its unit; long times as such: 7384 s -> 2 h 3 min
+export function reading(n, unit) {
+	return unit === "s" && n >= 120 ? [duration(n), ""] : [number(n), unit];
+}
+
 // plural: plural(1, "device") -> 1 device
 export function plural(n, one, many = `${one}s`) {
 	return `${number(n)} ${Number(n) === 1 ? one : many}`;

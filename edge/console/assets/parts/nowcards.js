@@ -1,6 +1,6 @@
 import { h, text } from "./dom.js";
 import { list } from "./list.js";
-import { bytes, duration, number, plural, rate, since } from "./format.js";
+import { ago, bytes, duration, number, plural, rate, reading } from "./format.js";
 import { arrow, quantity } from "./words.js";
 
 // homeCard shows who is connected, and what they send and get.
@@ -48,7 +48,7 @@ function sensorRow(first) {
 		return {
 			element,
 			update(v) {
-				text(value, v.text || `${number(v.value)} ${v.unit}`.trim());
+				text(value, v.text || reading(v.value, v.unit).join(" ").trim());
 				text(name, v.alone ? "" : quantity(v.field));
 				text(trend, arrow(v.trend));
 				if (v.trend) trend.setAttribute("aria-label", v.trend);
@@ -61,7 +61,7 @@ function sensorRow(first) {
 		update(s) {
 			const known = s.available ? s.values.filter((v) => v.text || v.value !== null) : [];
 			update(known.map((v) => ({ ...v, alone: known.length === 1 })));
-			text(note, !s.available ? s.words || "does not answer" : s.time ? `${since(s.time, s.now)} ago` : "");
+			text(note, !s.available ? s.words || "does not answer" : s.time ? ago(s.time, s.now) : "");
 			note.className = s.available ? "muted" : "problem";
 		},
 	};

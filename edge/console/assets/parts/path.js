@@ -12,7 +12,7 @@ const cloud = "M-10 10A8 8 0 0 1-11-6 11 11 0 0 1 10-7 8.500 8.500 0 0 1 10 10Z"
 // drawPath returns {element, update(status), end()}.
 export function drawPath() {
 	const element = svg("svg", { class: "path", role: "img" });
-	let status = null, shape = "", flows = null, before = new Map();
+	let status = null, shape = "", flows = null, before = new Map(), moved = new Set();
 	const layout = () => {
 		if (!status) return;
 		const width = Math.max(260, Math.floor((element.parentNode?.clientWidth ?? 0) - 16));
@@ -21,16 +21,17 @@ export function drawPath() {
 		shape = next;
 		flows = build(element, width, status);
 	};
+	// count finds out which links have carried something since the last time.
+	const count = () => {
+		const seen = new Map(status.uplinks.flatMap((u) => u.links).map((l) => [l.id, l.down ? l.received : l.acked]));
+		moved = new Set([...seen.keys()].filter((id) => before.has(id) && seen.get(id) > before.get(id)));
+		before = seen;
+	};
 	const eyes = new ResizeObserver(() => { layout(); if (flows) paint(); });
 	const paint = () => {
-		const seen = new Map();
 		flows.home(status.home);
 		flows.gateway(status);
-		status.uplinks.forEach((u, i) => {
-			const moved = (l) => { const n = l.down ? l.received : l.acked; seen.set(l.id, n); return before.has(l.id) && n > before.get(l.id); };
-			flows.uplinks[i](u, moved);
-		});
-		before = seen;
+		status.uplinks.forEach((u, i) => flows.uplinks[i](u, (l) => moved.has(l.id)));
 		const words = describe(status);
 		if (element.getAttribute("aria-label") !== words) element.setAttribute("aria-label", words);
 	};
@@ -38,6 +39,7 @@ export function drawPath() {
 		element,
 		update(s) {
 			status = s;
+			count();
 			if (!eyes.watched && element.parentNode) { eyes.observe(element.parentNode); eyes.watched = true; }
 			layout();
 			if (flows) paint();

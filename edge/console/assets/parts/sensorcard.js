@@ -2,7 +2,7 @@ import { h, put, text } from "./dom.js";
 import { list } from "./list.js";
 import { past } from "./past.js";
 import { chart, clockOf, extent } from "./plot.js";
-import { exact, number, since } from "./format.js";
+import { exact, number, reading, since } from "./format.js";
 import { sentence } from "./net.js";
 import { arrow, quantity } from "./words.js";
 
@@ -45,7 +45,7 @@ export function sensorCard(first) {
 const has = (v) => v.value !== null && v.value !== undefined;
 
 const plain = (n) => number(n);
-const withUnit = (v, unit) => `${number(v)}${unit ? ` ${unit}` : ""}`;
+const withUnit = (v, unit) => reading(v, unit).join(" ").trim();
 
 function dayOf(name, first) {
 	const value = h("span", { class: "big" }), unit = h("span", { class: "muted" }), trend = h("span", { class: "muted trending" });
@@ -67,8 +67,9 @@ function dayOf(name, first) {
 			h("p", { class: "reading" }, h("span", { class: "muted field" }, quantity(first.field)), value, " ", unit, " ", trend), place, summary),
 		update(v) {
 			const numeric = has(v);
-			text(value, numeric ? number(v.value) : v.text || "–");
-			text(unit, numeric ? v.unit : "");
+			const [said, inUnit] = numeric ? reading(v.value, v.unit) : [v.text || "–", ""];
+			text(value, said);
+			text(unit, inUnit);
 			text(trend, v.available && v.trend ? `${arrow(v.trend)} ${v.trend}` : "");
 			trend.className = `trending ${v.available ? "" : "muted"}`;
 			if (numeric && !drawing) {
@@ -80,7 +81,7 @@ function dayOf(name, first) {
 			}
 			const before = last;
 			last = { at: v.at, range: v.range };
-			if (v.at > before.at) memory.seen(v.at, [v.value, v.value, v.value].map((x) => (v.available && numeric ? x : null)));
+			if (v.at > before.at) memory.seen(v.at, [null, v.available && numeric ? v.value : null, null]); // least and most are of minutes
 			if (before.range !== v.range || Math.floor(v.at / 2) !== Math.floor(before.at / 2)) draw();
 		},
 		history({ start, step, series }, field) {
