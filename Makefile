@@ -133,6 +133,10 @@ lab: ## break the world in every way: SCENARIO=list|NAME,...; CLOUD=rabbitmq,mos
 first-view: ## how soon the page is there with a slow processor and an empty cache
 	cd build/browser && $(GO) test -count=1 -v -timeout 10m ./console -run '^TestFirstView$$'
 
+.PHONY: screenshots
+screenshots: ## pictures of every page in dist/screenshots, of a house that has run for some minutes
+	cd build/browser && $(GO) test -count=1 -timeout 20m ./console -run '^TestEveryPage$$' -lived 5m -screenshots $(abspath $(DIST))/screenshots
+
 .PHONY: placement
 placement: ## simulate 10,000 gateways and write uplink/PLACEMENT.md with its plots
 	$(GO) test ./uplink -run PlacementDocument -update

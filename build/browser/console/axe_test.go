@@ -85,11 +85,12 @@ var lived = flag.Duration("lived", 0, "how `long` the house runs before pictures
 // Every page, light and dark, wide and narrow, with live data: nothing serious
 // for axe-core, nothing wider than the window; and its picture, when wanted.
 func TestEveryPage(t *testing.T) {
-	h := inhabited(t, house.NewCloud(t))
-	fleet := house.NewFleet(t, h.MQTT, house.Login{}, 60)
-	fleet.Talk(100)
+	cloud := house.NewCloud(t)
+	h := inhabited(t, cloud)
+	household(t, h)
+	house.NewFleet(t, h.MQTT, house.Login{}, 12).Talk(60)
 	p := login(t, h, chrome.View{}, admin)
-	time.Sleep(*lived)
+	live(cloud, *lived)
 	for _, page := range pages {
 		p.Look(views[0])
 		show(p, h, page)
@@ -99,4 +100,37 @@ func TestEveryPage(t *testing.T) {
 		}
 		inViews(t, p, page)
 	}
+}
+
+// household lets some devices with names of their own come in, and say something.
+func household(t *testing.T, h *house.House) {
+	t.Helper()
+	house.Subscribe(t, h.MQTT, house.Login{}, "-i", "home-assistant", "-V", "mqttv5", "-t", "home/#")
+	for _, d := range []struct{ name, topic, payload string }{
+		{"doorbell", "home/door/bell", "2026-11-23T08:12:00Z"},
+		{"hall-lamp", "home/hall/lamp", `{"state":"ON","brightness":180}`},
+		{"kitchen-light", "home/kitchen/light", `{"state":"OFF","brightness":0}`},
+		{"thermostat", "home/living-room/thermostat", `{"target":21.0,"current":20.6,"mode":"heat"}`},
+		{"washing-machine", "home/laundry/washing-machine", "rinsing"},
+	} {
+		house.Subscribe(t, h.MQTT, house.Login{}, "-i", d.name, "-V", "mqttv5", "-t", d.topic+"/set", "-q", "1")
+		pub(t, h, d.topic, d.payload, "-r")
+	}
+}
+
+// live lets so much time pass. A server of the cloud is away for a while in it, and
+// then for a moment all of them.
+func live(cloud *house.Cloud, long time.Duration) {
+	if long == 0 {
+		return
+	}
+	time.Sleep(long * 4 / 10)
+	cloud.Shut(0)
+	time.Sleep(long / 10)
+	cloud.Open(0)
+	time.Sleep(long * 2 / 10)
+	cloud.Shut()
+	time.Sleep(long / 10)
+	cloud.Open()
+	time.Sleep(long * 2 / 10)
 }

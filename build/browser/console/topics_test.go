@@ -20,6 +20,9 @@ func pub(t *testing.T, h *house.House, topic, payload string, more ...string) {
 // opened are pages with more to see than at first.
 var opened = map[string]func(*chrome.Page){
 	"log": func(p *chrome.Page) { p.Sees(`\d+ lines`) },
+	"now": func(p *chrome.Page) {
+		p.Until("document.querySelectorAll('.path .dots:is(.gentle, .middling, .fast)').length > 2")
+	},
 	"topics": func(p *chrome.Page) {
 		p.Click("button", "^Listen$")
 		unfold(p, "home", "room-00", "device-000")
