@@ -115,12 +115,9 @@ func TestWillsOfThoseConnectedAtAStop(t *testing.T) {
 	s.subscribe(sub{filter: "will/#", qos: 1})
 	s.message("will/stays away", "x")
 	s.nothing()
-	if w := b.sessionWith("waits").will; w == nil {
-		t.Error("a will whose delay is not over is gone")
-	}
-	for _, id := range []string{"comes back", "no delay"} {
-		if w := b.sessionWith(id).will; w != nil {
-			t.Errorf("%s: a will %+v", id, w.msg)
+	for id, want := range map[string]bool{"waits": true, "comes back": false, "no delay": false} {
+		if c, _ := b.Client(id); (c.Will != nil) != want {
+			t.Errorf("%s: will %+v, want one: %v", id, c.Will, want)
 		}
 	}
 	stop()
