@@ -149,6 +149,29 @@ func TestLateSettlementDoesNoHarm(t *testing.T) {
 	u.settle(2, 0)
 }
 
+// A client that releases a packet id before it got the PUBREC, and uses it again,
+// gets none for the second message when the first is settled.
+func TestSettlementOfAnEarlierExchange(t *testing.T) {
+	for _, v := range []byte{4, 5} {
+		u := startUplink(t)
+		p := connect(t, u.b, "p", version(v))
+		for i, payload := range []string{"first", "second"} {
+			p.write(publishPacket("up", payload, 2, 7))
+			until(t, "forwarded", func() bool { return u.count() == i+1 })
+			if i == 0 {
+				p.ack(packets.Pubrel, 7)
+				p.expect(packets.Pubcomp)
+			}
+		}
+		u.settle(0, 0)
+		p.nothing()
+		u.settle(1, 0)
+		if pk := p.expect(packets.Pubrec); pk.PacketID != 7 {
+			t.Fatalf("PUBREC %d, want 7", pk.PacketID)
+		}
+	}
+}
+
 func TestQoS2OnceOverReconnects(t *testing.T) {
 	u := startUplink(t)
 	s := connect(t, u.b, "s")
