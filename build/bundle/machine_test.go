@@ -95,7 +95,7 @@ func (m *machine) on() {
 	m.cmd = exec.Command("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "1024", "-nodefaults", "-display", "none",
 		"-serial", "stdio", "-bios", firmware,
 		"-drive", "file=nbd:unix:"+filepath.Join(m.dir, "nbd")+",format=raw,if=none,id=card,cache=none", "-device", "virtio-blk-pci,drive=card",
-		"-netdev", fmt.Sprintf("user,id=net,hostfwd=tcp:127.0.0.1:%d-:1883", m.port), "-device", "virtio-net-pci,netdev=net",
+		"-netdev", fmt.Sprintf("user,id=net,hostfwd=tcp:127.0.0.1:%d-:1883", m.port), "-device", "virtio-net-pci,netdev=net,romfile=",
 		"-device", "virtio-rng-pci", "-device", "i6300esb")
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := m.cmd.StdoutPipe()

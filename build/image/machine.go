@@ -124,7 +124,14 @@ func Start(ctx context.Context, h Hardware) (*Machine, error) {
 	if m.Machine, err = kernel.Launch(append(argv, h.QEMU...)...); err != nil {
 		return nil, err
 	}
-	if m.QMP, err = kernel.DialQMP(ctx, socket); err == nil {
+	alive, gone := context.WithCancelCause(ctx)
+	defer gone(nil)
+	go func() {
+		if m.Ended(alive) == nil {
+			gone(errors.New("QEMU has ended"))
+		}
+	}()
+	if m.QMP, err = kernel.DialQMP(alive, socket); err == nil {
 		err = m.findPorts(ctx)
 	}
 	if err != nil {
@@ -187,7 +194,7 @@ func (h Hardware) argv(ctx context.Context) ([]string, error) {
 	}
 	return append(argv, "-M", "virt", "-cpu", "cortex-a53", "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus), "-serial", "stdio",
 		"-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin", "-drive", drive, "-device", "virtio-blk-pci,drive=card",
-		"-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci", "-device", "i6300esb", "-watchdog-action", "reset"), nil
+		"-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci", "-device", "i6300esb", "-watchdog-action", "reset"), nil
 }
 
 // findPorts asks QEMU which ports it took.
