@@ -127,9 +127,8 @@ func Start(ctx context.Context, h Hardware) (*Machine, error) {
 	alive, gone := context.WithCancelCause(ctx)
 	defer gone(nil)
 	go func() {
-		if m.Ended(alive) == nil {
-			gone(errors.New("QEMU has ended"))
-		}
+		_ = m.Ended(alive)
+		gone(errors.New("QEMU has ended"))
 	}()
 	if m.QMP, err = kernel.DialQMP(alive, socket); err == nil {
 		err = m.findPorts(ctx)
