@@ -119,22 +119,38 @@ func queuedSize(m *Message) int64 {
 	return int64(len(m.Topic) + len(m.Payload) + len(m.Properties) + 64)
 }
 
-// queueable checks the limits and counts what they turn away.
+// queueable checks the limits and counts what they turn away. Before that what
+// waited for longer than it may makes room [MQTT-3.3.2-5].
 func (s *session) queueable(m *Message, more int) bool {
-	limits := &s.b.config().Session
+	limits, dropped := &s.b.config().Session, &s.b.stats
 	size := queuedSize(m)
-	for limits.QueuePolicy == dropOldest && more == 0 && s.out.waiting() > 0 && s.out.gone < maxSpan &&
-		(s.out.waiting() >= limits.Queue || s.out.queued+size > int64(limits.QueueBytes) || s.b.queuedBytes.Load()+size > int64(limits.AllQueueBytes)) {
+	for more == 0 && s.out.waiting() > 0 && s.out.gone < maxSpan && s.full(size) {
+		if first := s.out.at(s.out.gone).m; first.Expiry > 0 && left(first) == 0 {
+			s.shed()
+			dropped.droppedExpired.Add(1)
+			continue
+		}
+		if limits.QueuePolicy != dropOldest {
+			break
+		}
 		s.shed()
+		dropped.droppedQueue.Add(1)
+		s.b.flooded.Store(s)
 	}
 	if s.out.waiting() < limits.Queue+more && (more > 0 ||
 		s.out.queued+size <= int64(limits.QueueBytes) && s.b.queuedBytes.Load()+size <= int64(limits.AllQueueBytes)) {
 		return true
 	}
 	s.lost++
-	s.b.stats.droppedQueue.Add(1)
+	dropped.droppedQueue.Add(1)
 	s.b.flooded.Store(s)
 	return false
+}
+
+// full says whether size more bytes are too many.
+func (s *session) full(size int64) bool {
+	limits := &s.b.config().Session
+	return s.out.waiting() >= limits.Queue || s.out.queued+size > int64(limits.QueueBytes) || s.b.queuedBytes.Load()+size > int64(limits.AllQueueBytes)
 }
 
 // shed drops the delivery that has waited for longest. Its place among those in
@@ -150,8 +166,6 @@ func (s *session) shed() {
 	o.gone++
 	o.trim()
 	s.lost++
-	s.b.stats.droppedQueue.Add(1)
-	s.b.flooded.Store(s)
 }
 
 // launch sends the first delivery that waits, which grown does not count yet or

@@ -323,3 +323,29 @@ func TestBackTooLate(t *testing.T) {
 		p.bye()
 	}
 }
+
+// What expired while it waited in a full queue makes room for what comes, under
+// either policy: it is not sent, and nothing else is dropped [MQTT-3.3.2-5].
+func TestExpiredMessagesMakeRoom(t *testing.T) {
+	for _, policy := range []string{dropNewest, dropOldest} {
+		b := startBroker(t, Options{}, func(c *Config) { c.Session.Queue, c.Session.QueuePolicy = 3, policy })
+		s := connect(t, b, "s", resume(), expiry(100))
+		s.subscribe(sub{filter: "t", qos: 1})
+		s.bye()
+		for i := range 5 {
+			m := &Message{Topic: "t", Payload: fmt.Append(nil, i), QoS: 1, Accepted: time.Now()}
+			if i < 3 {
+				m.Accepted, m.Expiry = m.Accepted.Add(-time.Hour), 3600+uint32(i)/2*3600 // the first two are over
+			}
+			b.Publish(m, Ticket{})
+		}
+		if got := b.Stats(); got.DroppedQueue != 0 || got.DroppedExpired != 2 || got.Queued != 3 {
+			t.Errorf("%s: %d dropped, %d expired, %d wait, want 0, 2, 3", policy, got.DroppedQueue, got.DroppedExpired, got.Queued)
+		}
+		s = connect(t, b, "s", resume(), expiry(100))
+		for i := 2; i < 5; i++ {
+			s.message("t", fmt.Sprint(i))
+		}
+		s.nothing()
+	}
+}
