@@ -97,3 +97,23 @@ func TestOverloadIsAnswered(t *testing.T) {
 		t.Error("nothing was counted")
 	}
 }
+
+// Each subscription is charged for, also where all have the same filter and none
+// makes the trie larger; another one in its place costs nothing more.
+func TestSubscriptionsAreChargedFor(t *testing.T) {
+	b := startBroker(t, Options{}, func(c *Config) { c.SysInterval = 0 })
+	var clients []*peer
+	for i := range 20 {
+		clients = append(clients, connect(t, b, fmt.Sprint(i)))
+	}
+	before := b.Stats().HeldBytes
+	for range 2 {
+		for _, c := range clients {
+			c.subscribe(sub{filter: "same"}, sub{filter: "$share/g/same"})
+		}
+		got, each := b.Stats().HeldBytes-before, int64(len(clients)*subscriptionCost)
+		if got < 2*each || got > 3*each {
+			t.Errorf("got %d bytes for %d subscriptions, want some more than %d", got, 2*len(clients), 2*each)
+		}
+	}
+}
