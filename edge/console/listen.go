@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -12,7 +13,8 @@ import (
 	"tidegate/edge/internal/lan"
 )
 
-// Bounds of connections: an HTTP/1.1 browser takes six.
+// Bounds of connections: an HTTP/1.1 browser takes six. Of those that are idle the
+// oldest makes room for a new one.
 const (
 	mostConns     = 64
 	mostOfAddress = 32
@@ -34,7 +36,7 @@ const (
 // serve answers until ctx ends.
 func (c *Console) serve(ctx context.Context, ln net.Listener) {
 	g := &gate{
-		ln: ln, networks: c.networks, log: c.log, secure: c.tls != nil, from: map[string]int{}, strangers: make(chan struct{}, mostStrangers),
+		ln: ln, networks: c.networks, log: c.log, secure: c.tls != nil, from: map[string]int{}, idle: map[*conn]time.Time{}, strangers: make(chan struct{}, mostStrangers),
 		plain: newQueue(ln.Addr()), tls: newQueue(ln.Addr()),
 	}
 	var servers []*http.Server
@@ -43,8 +45,8 @@ func (c *Console) serve(ctx context.Context, ln net.Listener) {
 		s := &http.Server{
 			Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader, TLSConfig: c.tls.Clone(), // a server changes it
 			HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 32, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 128 << 10},
-			BaseContext: func(net.Listener) context.Context { return ctx },
-			ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+			BaseContext: func(net.Listener) context.Context { return ctx }, ConnState: g.note,
+			ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		}
 		servers = append(servers, s)
 		wg.Go(func() { _ = serve(s) }) // ends with ErrServerClosed only
@@ -85,6 +87,7 @@ type gate struct {
 	mu    sync.Mutex // guards what follows
 	conns int
 	from  map[string]int // connections by lan.Origin
+	idle  map[*conn]time.Time
 }
 
 func (g *gate) accept(ctx context.Context) {
@@ -110,7 +113,7 @@ func (g *gate) admit(nc net.Conn) {
 		return
 	}
 	c := &conn{Conn: nc, gate: g, from: lan.Origin(nc.RemoteAddr())}
-	if !g.count(c.from) {
+	if !g.count(c) {
 		nc.Close()
 		return
 	}
@@ -165,33 +168,64 @@ func (g *gate) sendAway(nc net.Conn) {
 	}
 }
 
-func (g *gate) count(from string) bool {
+// count takes a connection in; not when there are too many, and none of them is idle.
+func (g *gate) count(c *conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.conns >= mostConns || g.from[from] >= mostOfAddress {
-		return false
+	alone := g.from[c.from] >= mostOfAddress
+	if alone || g.conns >= mostConns {
+		var oldest *conn
+		for o, since := range g.idle {
+			if (!alone || o.from == c.from) && (oldest == nil || since.Before(g.idle[oldest])) {
+				oldest = o
+			}
+		}
+		if oldest == nil {
+			return false
+		}
+		g.forget(oldest)
+		oldest.Conn.Close() // its server notices
 	}
 	g.conns++
-	g.from[from]++
+	g.from[c.from]++
 	return true
 }
 
-func (g *gate) forget(from string) {
+// forget is for who has g.mu.
+func (g *gate) forget(c *conn) {
+	if c.forgotten {
+		return
+	}
+	c.forgotten = true
+	delete(g.idle, c)
+	g.conns--
+	if g.from[c.from]--; g.from[c.from] == 0 {
+		delete(g.from, c.from)
+	}
+}
+
+// note hears from a server what becomes of a connection.
+func (g *gate) note(nc net.Conn, is http.ConnState) {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	c := nc.(*conn)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.conns--
-	if g.from[from]--; g.from[from] == 0 {
-		delete(g.from, from)
+	if is == http.StateIdle && !c.forgotten {
+		g.idle[c] = time.Now()
+	} else {
+		delete(g.idle, c)
 	}
 }
 
 // conn is a connection that is counted, with a byte that was read already.
 type conn struct {
 	net.Conn
-	gate   *gate
-	from   string
-	first  []byte
-	closed sync.Once
+	gate      *gate
+	from      string
+	first     []byte
+	forgotten bool // no longer counted; guarded by gate.mu
 }
 
 func (c *conn) Read(b []byte) (int, error) {
@@ -205,7 +239,9 @@ func (c *conn) Read(b []byte) (int, error) {
 
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	c.closed.Do(func() { c.gate.forget(c.from) })
+	c.gate.mu.Lock()
+	defer c.gate.mu.Unlock()
+	c.gate.forget(c)
 	return err
 }
 
