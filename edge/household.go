@@ -82,9 +82,12 @@ func (a *account) user(connected int) User {
 	}
 }
 
-// UsersFault says what is wrong with the file of the users that were added; ""
-// when nothing is.
+// UsersFault says what is wrong with the file of the users that were added, or with
+// that of the console's administrator; "" when nothing is.
 func (b *Broker) UsersFault() string {
+	if a := b.administrator.Load(); a != nil && a.fault != nil {
+		return a.fault.Error()
+	}
 	if k := b.access.Load().kept; k != nil && k.fault != nil {
 		return k.fault.Error()
 	}
@@ -129,6 +132,8 @@ func (b *Broker) AddUser(name string, what UserChange) (password string, err err
 		switch {
 		case f.find(name) >= 0, b.person(name) != nil:
 			return &UserError{UserTaken, fmt.Sprintf("there is a user %s already", name), "take another name, or give that one a new password"}
+		case name == Administrator && (what.Console == nil || *what.Console != ConsoleAdmin):
+			return &UserError{UserBad, "admin is the name of the console's administrator", "take another name for the device"}
 		case len(f.User) >= maxKept:
 			return &UserError{UserBad, fmt.Sprintf("there are %d users, and the gateway keeps no more", maxKept), "remove those that are not needed any more, or let like devices share one"}
 		}

@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -323,15 +324,6 @@ func TestDamagedUsers(t *testing.T) {
 		password := mustAdd(t, b, "lamp", own("lamp"))
 		lamp := connect(t, b, "lamp", user("lamp", password))
 		replaceFile(t, filepath.Join(dir, KeptFile), []byte(damage))
-		if damage == "" { // an empty file is not damaged: somebody wanted that
-			if err := b.Reload(*b.config()); err != nil || b.UsersFault() != "" || len(b.Users()) != 1 {
-				t.Errorf("an emptied file: got %v, %q", err, b.UsersFault())
-			}
-			if got := lamp.ended(); got != 0x87 {
-				t.Errorf("an emptied file: got %#x", got)
-			}
-			continue
-		}
 		if err := b.Reload(*b.config()); err != nil || !strings.Contains(b.UsersFault(), KeptFile) {
 			t.Errorf("%q: got %v and %q, want a reload and a fault that names the file", damage, err, b.UsersFault())
 		}
@@ -366,6 +358,108 @@ func TestDamagedUsers(t *testing.T) {
 		if text, _ := os.ReadFile(filepath.Join(dir, KeptFile)); string(text) != damage {
 			t.Errorf("the damaged file was written over: %q", text)
 		}
+	}
+}
+
+// However much of the file is cut off, the console is not the next visitor's, and
+// whoever knows the password is told why it is not good.
+func TestUsersCutOff(t *testing.T) {
+	dir := t.TempDir()
+	b := startBroker(t, Options{Dir: dir})
+	mustAdd(t, b, "lamp", own("lamp"))
+	admin := ConsoleAdmin
+	password := mustAdd(t, b, "ruth", UserChange{Console: &admin})
+	text, err := os.ReadFile(filepath.Join(dir, KeptFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range text {
+		replaceFile(t, filepath.Join(dir, KeptFile), text[:n])
+		again, err := New(*b.config(), Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.ConsoleUnclaimed() || again.UsersFault() == "" {
+			t.Fatalf("%d of %d bytes: the next visitor may claim the console, or nothing is said: %q", n, len(text), again.UsersFault())
+		}
+		if n%50 > 0 {
+			continue
+		}
+		if _, err := again.Authenticate(t.Context(), "ruth", password, ""); !errors.Is(err, ErrUsersDamaged) {
+			t.Errorf("%d bytes: got %v", n, err)
+		}
+	}
+	replaceFile(t, filepath.Join(dir, KeptFile), append(text, entryOf("more", cheapHash("pw"), "a", "a")...))
+	if err := b.Reload(*b.config()); err != nil || b.UsersFault() != "" || len(b.Users()) != 3 {
+		t.Errorf("what somebody has added: got %v, %q, %+v", err, b.UsersFault(), b.Users())
+	}
+}
+
+// A damaged file that appears while the gateway runs, where nobody was added
+// before, sends nobody away.
+func TestDamagedUsersAtAReload(t *testing.T) {
+	dir := t.TempDir()
+	b := startBroker(t, Options{Dir: dir})
+	anybody := connect(t, b, "anybody")
+	replaceFile(t, filepath.Join(dir, KeptFile), []byte("[[user]\n"))
+	if err := b.Reload(*b.config()); err != nil || b.UsersFault() == "" || b.ConsoleUnclaimed() {
+		t.Errorf("got %v, %q, want a fault, and a console that is nobody's to claim", err, b.UsersFault())
+	}
+	if got := anybody.publish("a", "", 1); got >= 0x80 {
+		t.Errorf("who was let in before the reload may not publish: %#x", got)
+	}
+	_, err := b.AddUser("lamp", own("lamp"))
+	refused(t, err, UsersDamaged)
+}
+
+// With a damaged file the administrator is told so, and gets another password on
+// the gateway.
+func TestDamagedAdministrator(t *testing.T) {
+	dir := t.TempDir()
+	replaceFile(t, filepath.Join(dir, AdministratorFile), nil)
+	b := startBroker(t, Options{Dir: dir})
+	if b.ConsoleUnclaimed() || !strings.Contains(b.UsersFault(), AdministratorFile) || !strings.Contains(b.UsersFault(), "device passwd admin") {
+		t.Errorf("the next visitor may claim the console, or it is not said what to do: %q", b.UsersFault())
+	}
+	if _, err := b.Authenticate(t.Context(), Administrator, "a word of mine", ""); !errors.Is(err, ErrUsersDamaged) {
+		t.Errorf("got %v", err)
+	}
+	password, err := b.RenewPassword(Administrator, "")
+	if err != nil || b.UsersFault() != "" {
+		t.Fatalf("got %v, %q", err, b.UsersFault())
+	}
+	if role, err := b.Authenticate(t.Context(), Administrator, password, ""); role != ConsoleAdmin || err != nil {
+		t.Errorf("got %q, %v", role, err)
+	}
+}
+
+// The gateway keeps so many users and no more.
+func TestMostUsers(t *testing.T) {
+	dir := t.TempDir()
+	file := usersFile{User: make([]userRule, 0, maxKept)}
+	for i := range maxKept {
+		file.User = append(file.User, userRule{Name: fmt.Sprintf("lamp-%04d", i), Password: cheapHash("pw")})
+	}
+	replaceFile(t, filepath.Join(dir, KeptFile), file.render())
+	b := startBroker(t, Options{Dir: dir})
+	_, err := b.AddUser("one-more", own("one-more"))
+	refused(t, err, UserBad)
+	long := make([]string, maxRules)
+	for i := range long {
+		long[i] = strings.Repeat("x", mostRule)
+	}
+	for i := range maxKept {
+		if err = b.ChangeUser(fmt.Sprintf("lamp-%04d", i), UserChange{Publish: &long}); err != nil {
+			break
+		}
+	}
+	refused(t, err, UserBad)
+	info, err := os.Stat(filepath.Join(dir, KeptFile))
+	if err != nil || info.Size() > maxKeptBytes {
+		t.Errorf("got %v, %v, want at most %d bytes", info.Size(), err, maxKeptBytes)
+	}
+	if again, err := New(*b.config(), Options{Dir: dir}); err != nil || len(again.Users()) != maxKept {
+		t.Errorf("after a restart: got %v and other users", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -27,8 +28,8 @@ const (
 // kept are the users whom people added. It never changes.
 type kept struct {
 	file  usersFile
-	users *users
-	fault error // the file is damaged: nobody has rights by it
+	users *users // nil: nobody was added before its file was damaged
+	fault error  // the file is damaged; users are those of before
 }
 
 // readKept reads the file; nil when there is none. Of one that cannot be read is
@@ -57,6 +58,8 @@ func readKeptFile(dir string) (*kept, error) {
 	return parseKept(name, doc)
 }
 
+// parseKept takes no file that is cut off: half a list of users may be good TOML, and
+// without its people the console would be the next visitor's.
 func parseKept(name string, doc []byte) (*kept, error) {
 	file, err := decodeUsers(name, doc)
 	if err != nil {
@@ -66,25 +69,31 @@ func parseKept(name string, doc []byte) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !bytes.Contains(doc, []byte("\n"+keptEnd)) {
+		return nil, fmt.Errorf("%s: it is cut off: the line %q is missing, which ends what the gateway writes", name, strings.TrimSpace(keptEnd))
+	}
 	for _, a := range u.byName {
 		a.kept = true
 	}
 	return &kept{file: *file, users: u}, nil
 }
 
-// orElse is k, or when its file is damaged the users of before.
+// orElse is k, or when its file is damaged the users of before, who may be none.
 func (k *kept) orElse(old *kept) *kept {
-	if k == nil || k.fault == nil || old == nil {
+	if k == nil || k.fault == nil {
 		return k
 	}
-	return &kept{file: old.file, users: old.users, fault: k.fault}
+	if old == nil {
+		return &kept{fault: k.fault}
+	}
+	return &kept{users: old.users, fault: k.fault}
 }
 
 // mergeUsers is both in one. Where both have a name or a certificate, it is that of the
 // configuration's file; anonymous clients have its rights, too.
 func mergeUsers(file *users, k *kept) *users {
 	switch {
-	case k == nil:
+	case k == nil || k.users == nil:
 		return file
 	case file == nil:
 		return k.users
@@ -107,7 +116,7 @@ func mergeUsers(file *users, k *kept) *users {
 
 // clashes are names of users, or of their certificates, that both files have.
 func (a *access) clashes() (names []string) {
-	if a.file == nil || a.kept == nil {
+	if a.file == nil || a.kept == nil || a.kept.users == nil {
 		return nil
 	}
 	for name, k := range a.kept.users.byName {
@@ -123,6 +132,9 @@ func (a *access) clashes() (names []string) {
 const keptHead = `# Written by tidegate: the devices and people that were added on its page or with
 # "tidegate device". Change them there: comments here are lost at the next change.
 `
+
+// keptEnd ends it. What somebody adds may stand behind it.
+const keptEnd = "# These are all.\n"
 
 // render is the file in TOML.
 func (f *usersFile) render() []byte {
@@ -166,6 +178,7 @@ func (f *usersFile) render() []byte {
 		list("subscribe", u.Subscribe)
 		text("console", u.Console)
 	}
+	b.WriteString("\n" + keptEnd)
 	return []byte(b.String())
 }
 

@@ -30,6 +30,7 @@ var (
 	ErrWrongPassword = errors.New("wrong name or password")
 	ErrNoPerson      = errors.New("the user has no role in the console")
 	ErrClaimed       = errors.New("somebody has a role already")
+	ErrUsersDamaged  = fmt.Errorf("%w, or a good one in a damaged file", ErrWrongPassword)
 )
 
 // loadAdministrator reads the file. With one that cannot be read nobody may log in
@@ -42,7 +43,7 @@ func (b *Broker) loadAdministrator() {
 	a, err := readAdministrator(b.opt.Dir)
 	if err != nil {
 		b.log.Error("no administrator in the console", "err", err)
-		a = &account{name: Administrator}
+		a = &account{name: Administrator, fault: err}
 	}
 	b.administrator.Store(a)
 }
@@ -59,7 +60,7 @@ func readAdministrator(dir string) (*account, error) {
 	}
 	hash, err := parseHash(strings.TrimSpace(string(text)))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; remove it, and the first visitor of the console sets the password again", name, err)
+		return nil, fmt.Errorf("%s: %w; give the administrator another password: sudo tidegate device passwd admin", name, err)
 	}
 	return &account{name: Administrator, hash: hash, console: ConsoleAdmin}, nil
 }
@@ -78,8 +79,8 @@ func (b *Broker) person(name string) *account {
 
 // Authenticate returns the role in the console of a user who knows the password:
 // ConsoleRead or ConsoleAdmin. from is where the user comes from; who guesses there
-// is slowed, together with log-ins of devices. It errs with ErrWrongPassword, with
-// ErrNoPerson, or when ctx ended before the password was checked.
+// is slowed, together with log-ins of devices. It errs with ErrWrongPassword, of
+// which ErrUsersDamaged is one, with ErrNoPerson, or when ctx ended before the password was checked.
 func (b *Broker) Authenticate(ctx context.Context, name, password, from string) (role string, err error) {
 	access, by := b.access.Load(), b.person(name)
 	var hashes []*passwordHash
@@ -90,6 +91,8 @@ func (b *Broker) Authenticate(ctx context.Context, name, password, from string) 
 		hashes = []*passwordHash{a.hash}
 	}
 	switch code := access.checkPassword(ctx, by, hashes, name, []byte(password), from); {
+	case code == loginBadPassword && b.UsersFault() != "":
+		return "", ErrUsersDamaged
 	case code == loginBadPassword:
 		return "", ErrWrongPassword
 	case code != loginOK:

@@ -92,6 +92,7 @@ type account struct {
 	cert    string // common name of its certificate; "": none
 	console string // role there; "" for none
 	kept    bool   // by the gateway itself, not by the file of the configuration
+	fault   error  // of the administrator: the file is damaged, and nobody may log in by it
 }
 
 // readUsers reads and checks a users file. The error lists every problem, one

@@ -71,6 +71,8 @@ type people struct{ broker *edge.Broker }
 func (p people) Authenticate(ctx context.Context, user, password, from string) (console.Role, error) {
 	role, err := p.broker.Authenticate(ctx, user, password, from)
 	switch {
+	case errors.Is(err, edge.ErrUsersDamaged):
+		err = console.ErrDamaged
 	case errors.Is(err, edge.ErrWrongPassword):
 		err = console.ErrWrong
 	case errors.Is(err, edge.ErrNoPerson):

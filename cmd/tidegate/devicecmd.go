@@ -113,7 +113,7 @@ func listUsers(out io.Writer, all *control.Users) error {
 	}
 	err := w.Flush()
 	if all.Fault != "" {
-		fmt.Fprintln(out, "Those that were added here cannot log in, because their file is damaged: "+all.Fault)
+		fmt.Fprintln(out, "Users who were added here cannot log in, because their file is damaged: "+all.Fault)
 	}
 	if len(all.Users) == 0 {
 		fmt.Fprintln(out, "There are no users. Add one: tidegate device add NAME")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,6 +28,7 @@ var (
 	ErrWrong   = errors.New("wrong name or password")
 	ErrNoRole  = errors.New("the user has no role in the console")
 	ErrClaimed = errors.New("somebody has a role already")
+	ErrDamaged = fmt.Errorf("%w, or a good one in a damaged file of users", ErrWrong)
 )
 
 // Users are those who may log in. Its methods are called from many goroutines.

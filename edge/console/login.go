@@ -57,6 +57,9 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	_, mark := c.opt.Users.Standing(in.User)
 	role, err := c.opt.Users.Authenticate(ctx, in.User, in.Password, from)
 	switch {
+	case errors.Is(err, ErrDamaged):
+		c.log.Warn("log-in with a wrong name or password, or one in a damaged file", "endpoint", from)
+		refuse(w, r, http.StatusUnauthorized, "wrong name or password, or right ones that the gateway cannot read any more: a file of its users is damaged", "on the gateway itself sudo tidegate status says which; sudo tidegate device passwd admin makes a new password")
 	case errors.Is(err, ErrWrong):
 		c.log.Warn("log-in with a wrong name or password", "endpoint", from)
 		refuse(w, r, http.StatusUnauthorized, "wrong name or password", "try again; on an SD-card image the password of the user admin is in tidegate-report.txt on the boot partition")

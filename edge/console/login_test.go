@@ -74,6 +74,17 @@ func TestWhoMayNotLogIn(t *testing.T) {
 	}
 }
 
+// Whose right password may be in a damaged file is told that.
+func TestLogInWithADamagedFile(t *testing.T) {
+	h := newHouse(t, nil)
+	h.people.mu.Lock()
+	h.people.late = ErrDamaged
+	h.people.mu.Unlock()
+	if r := h.browser().do("POST", "/api/login", credentials("admin", adminPassword)); r.code != 401 || !strings.Contains(r.body, "damaged") || !strings.Contains(r.body, "sudo tidegate status") {
+		t.Errorf("got %d, %s", r.code, r.body)
+	}
+}
+
 // What one address may try in a minute, and that a good log-in costs none of it.
 func TestGuessingIsSlow(t *testing.T) {
 	h := newHouse(t, nil)

@@ -161,7 +161,7 @@ func homeFindings(s *Status, r *Readings, p *past) (out []Finding) {
 		add(levelTrouble, "home", "Devices cannot connect: there is no listener", "Add [[edge.listener]] with bind = \":1883\" to the configuration, "+reload)
 	}
 	if r.UsersFault != "" {
-		add(levelTrouble, "home", "The devices that were added here cannot log in: their file is damaged", r.UsersFault+". Put it right, or restore a backup, "+reload)
+		add(levelTrouble, "home", "Users who were added here cannot log in: their file is damaged", r.UsersFault+". Put it right, or restore a backup, "+reload)
 	}
 	if r.NobodyIn {
 		add(levelAttention, "home", "No device may connect yet", "Add the first on the page Devices or with: sudo tidegate device add NAME")
