@@ -365,11 +365,12 @@ func (c *UserChange) apply(u *userRule) error {
 const mostRule = 256
 
 // checkUserName holds a name against what devices and people can type, and what %u
-// can stand for.
+// can stand for. One that is all dots would be no name in the path of a URL, and one
+// that begins with - a flag on the command line.
 func checkUserName(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	if name == "" || len(name) > 32 || strings.Trim(name, letters) != "" {
-		return &UserError{UserBad, fmt.Sprintf("%q cannot be the name of a device", name), "take 1 to 32 letters, digits, dots, - or _, such as hall-lamp"}
+	if name == "" || len(name) > 32 || strings.Trim(name, letters) != "" || strings.IndexByte(".-_", name[0]) >= 0 {
+		return &UserError{UserBad, fmt.Sprintf("%q cannot be the name of a device", name), "take 1 to 32 letters, digits, dots, - or _, the first a letter or a digit, such as hall-lamp"}
 	}
 	return nil
 }
