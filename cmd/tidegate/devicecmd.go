@@ -79,6 +79,63 @@ func named(filters []string, name string) (out []string) {
 	return out
 }
 
+// permitDevice changes what a device or a person may do, and leaves what is not named.
+func permitDevice(env environment, args []string) int {
+	f := newDeviceFlags(env, "device permit")
+	may := f.String("may", "", "what it may do, `WORD`: own (home/NAME/#), hub (Zigbee2MQTT, ESPHome, Tasmota, with discovery), listen (hear everything) or all")
+	var publish, subscribe filterList
+	f.Var(&publish, "publish", "a topic `FILTER` that it may publish to; again for more, '' for nothing; its others end")
+	f.Var(&subscribe, "subscribe", "a topic `FILTER` that it may subscribe to; again for more, '' for nothing; its others end")
+	role := f.String("console", "", "the `ROLE` of a person in the console: read, admin or none")
+	if code, ok := f.parse(args, 1, 1); !ok {
+		return code
+	}
+	var ask control.UserChange
+	if *may != "" {
+		all, known := mays[*may]
+		if !known {
+			return f.misused("-may is own, hub, listen or all")
+		}
+		ask.Publish, ask.Subscribe = filtersFor(named(all.Publish, f.Arg(0))), filtersFor(named(all.Subscribe, f.Arg(0)))
+	}
+	if publish != nil {
+		ask.Publish = filtersFor(publish)
+	}
+	if subscribe != nil {
+		ask.Subscribe = filtersFor(subscribe)
+	}
+	if *role != "" {
+		word := strings.TrimSuffix(*role, "none")
+		ask.Console = &word
+	}
+	if ask == (control.UserChange{}) {
+		return f.misused("say what it may do: -may, -publish, -subscribe or -console")
+	}
+	return f.ask(func(ctx context.Context, c *control.Client) error {
+		var note control.Note
+		if err := c.Do(ctx, "PUT", "/v1/users/"+url.PathEscape(f.Arg(0)), ask, &note); err != nil {
+			return err
+		}
+		if f.json {
+			return writeJSON(env.out, note)
+		}
+		_, err := fmt.Fprintln(env.out, f.Arg(0)+" may do this from now on; tidegate device list shows it.")
+		return err
+	})
+}
+
+// filtersFor leaves out empty filters. The list is there when nothing is left, too:
+// then nothing may be done.
+func filtersFor(filters []string) *[]string {
+	list := []string{}
+	for _, one := range filters {
+		if one != "" {
+			list = append(list, one)
+		}
+	}
+	return &list
+}
+
 // listDevices lists who may come in.
 func listDevices(env environment, args []string) int {
 	f := newDeviceFlags(env, "device list")

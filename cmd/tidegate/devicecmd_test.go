@@ -62,6 +62,20 @@ func TestDeviceCommands(t *testing.T) {
 	if !comesIn(t, g.port(), "hall-lamp", "a word of mine", "home/hall-lamp/state") {
 		t.Error("the chosen password is not good")
 	}
+	if out := tidegate("", "device", "permit", "-publish", "lamps/hall", "hall-lamp"); !strings.Contains(out, "hall-lamp may do this from now on") {
+		t.Errorf("got %s", out)
+	}
+	if comesIn(t, g.port(), "hall-lamp", "a word of mine", "home/hall-lamp/state") || !comesIn(t, g.port(), "hall-lamp", "a word of mine", "lamps/hall") {
+		t.Error("the permissions are those of before")
+	}
+	tidegate("", "device", "permit", "-subscribe", "", "-console", "read", "hall-lamp")
+	if list := tidegate("", "device", "list"); !regexp.MustCompile(`(?m)^hall-lamp +0 +lamps/hall +- +read +here$`).MatchString(list) {
+		t.Errorf("got\n%s", list)
+	}
+	tidegate("", "device", "permit", "-may", "hub", "-console", "none", "hall-lamp")
+	if list := tidegate("", "device", "list"); !regexp.MustCompile(`(?m)^hall-lamp +0 +hall-lamp/# \+/hall-lamp/# .*cmnd/# +- +here$`).MatchString(list) {
+		t.Errorf("got\n%s", list)
+	}
 	if out := tidegate("", "device", "remove", "hall-lamp"); !strings.Contains(out, "hall-lamp was removed") {
 		t.Errorf("got %s", out)
 	}
@@ -78,6 +92,11 @@ func TestDeviceCommands(t *testing.T) {
 		{"take another name", exitBad, []string{"device", "add", "-json", "-config", file, "ruth"}},
 		{"cannot be the name", exitBad, []string{"device", "add", "-config", file, "hall lamp"}},
 		{"own, hub, listen or all", exitUsage, []string{"device", "add", "-config", file, "-may", "fly", "x"}},
+		{"no topic filter", exitBad, []string{"device", "permit", "-config", file, "-publish", "a/#/b", "ruth"}},
+		{"the only one who may change anything", exitBad, []string{"device", "permit", "-config", file, "-console", "none", "ruth"}},
+		{"is no role", exitBad, []string{"device", "permit", "-config", file, "-console", "boss", "ruth"}},
+		{"say what it may do", exitUsage, []string{"device", "permit", "-config", file, "ruth"}},
+		{"own, hub, listen or all", exitUsage, []string{"device", "permit", "-config", file, "-may", "fly", "ruth"}},
 		{"an argument is missing", exitUsage, []string{"device", "remove", "-config", file}},
 		{"on standard input", exitUsage, []string{"device", "passwd", "-config", file, "-read", "ruth"}},
 		{"does not run", exitUsage, []string{"device", "list", "-socket", dir + "/none.sock"}},

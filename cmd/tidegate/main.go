@@ -45,6 +45,7 @@ usage:
   tidegate device list        devices and people, what they may do, and who is connected
   tidegate device remove NAME send it away for good
   tidegate device passwd NAME another password; the old one ends
+  tidegate device permit NAME change what it may do; its password stays
   tidegate doctor             what is wrong with this machine, and what to do
   tidegate support [FILE]     all that somebody needs who helps from afar as one file, without secrets
   tidegate uplink test [NAME] walk to each address of the cloud and say where the way ends
@@ -105,6 +106,7 @@ var commands = []command{
 	{"device list", listDevices},
 	{"device remove", removeDevice},
 	{"device passwd", renewDevice},
+	{"device permit", permitDevice},
 	{"doctor", examine},
 	{"support", makeSupport},
 	{"uplink test", testUplink},

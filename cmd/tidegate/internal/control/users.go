@@ -45,6 +45,13 @@ type NewUser struct {
 	Console   string   `json:"console"`
 }
 
+// UserChange says what a user may do from now on. What is left out stays.
+type UserChange struct {
+	Publish   *[]string `json:"publish,omitempty"`
+	Subscribe *[]string `json:"subscribe,omitempty"`
+	Console   *string   `json:"console,omitempty"`
+}
+
 // Password is one that was made, and is told once.
 type Password struct {
 	Name     string `json:"name"`
@@ -115,15 +122,11 @@ func (a *API) renewPassword(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) changeUser(w http.ResponseWriter, r *http.Request) error {
-	var in struct { // what is left out stays
-		Publish   *[]string `json:"publish"`
-		Subscribe *[]string `json:"subscribe"`
-		Console   *string   `json:"console"`
-	}
+	var in UserChange
 	if err := body(w, r, &in); err != nil {
 		return err
 	}
-	if err := a.opt.Users.ChangeUser(r.PathValue("name"), edge.UserChange{Publish: in.Publish, Subscribe: in.Subscribe, Console: in.Console}); err != nil {
+	if err := a.opt.Users.ChangeUser(r.PathValue("name"), edge.UserChange(in)); err != nil {
 		return refusal(err)
 	}
 	return answer(w, Note{})
