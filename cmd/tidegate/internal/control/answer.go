@@ -100,6 +100,9 @@ func body(w http.ResponseWriter, r *http.Request, v any) error {
 	} else if err != nil {
 		return bad("the request cannot be read: "+err.Error(), "send JSON as the API's description has it")
 	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return bad("something follows the JSON of the request", "send one JSON value, and nothing behind it")
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -194,9 +195,26 @@ func (a *API) routes() *http.ServeMux {
 		a.handle(mux, "DELETE /v1/users/{name}", Admin, a.removeUser)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if allow := methods(mux, r); len(allow) > 0 {
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			Refuse(w, http.StatusMethodNotAllowed, r.URL.Path+" does not take "+r.Method, "it takes "+strings.Join(allow, " and "))
+			return
+		}
 		Refuse(w, http.StatusNotFound, "there is nothing at "+r.URL.Path, "the paths begin with /v1/")
 	})
 	return mux
+}
+
+// methods returns those that the path of a request takes.
+func methods(mux *http.ServeMux, r *http.Request) (all []string) {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := *r
+		other.Method = m
+		if _, pattern := mux.Handler(&other); pattern != "/" {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // handle puts a handler at a pattern, for those who have a role at least.

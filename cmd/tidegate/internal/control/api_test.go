@@ -170,6 +170,7 @@ func TestRoles(t *testing.T) {
 		{Read, "POST", "/v1/publish", 403}, {Read, "POST", "/v1/dead/drop", 403}, {Read, "POST", "/v1/dead/retry", 403}, {Read, "POST", "/v1/config/check", 403}, {Read, "POST", "/v1/actuators/x", 403},
 		{Admin, "POST", "/v1/publish", 200}, {Admin, "POST", "/v1/config/check", 200}, {Admin, "POST", "/v1/actuators/x", 404},
 		{Admin, "GET", "/v1/topics?limit=x", 400}, {Admin, "GET", "/v1/tail?filter=a%23", 400}, {Admin, "GET", "/v1/log?level=loud", 400}, {Admin, "GET", "/v1/dead?uplink=x", 404}, {Admin, "GET", "/nothing", 404},
+		{Admin, "POST", "/v1/status", 405}, {Admin, "GET", "/v1/publish", 405}, {Admin, "BREW", "/v1/devices/x", 405}, {NoRole, "POST", "/v1/status", 405}, {Admin, "POST", "/v1/nothing", 404},
 	} {
 		body := `{"topic":"a"}`
 		if strings.Contains(c.path, "actuators") {
@@ -185,6 +186,30 @@ func TestRoles(t *testing.T) {
 		}
 		if strings.Contains(w.Body.String(), ":null") && c.path != "/v1/status" {
 			t.Errorf("%s has a null: %s", c.path, w.Body)
+		}
+	}
+}
+
+// Who uses another method learns which there are.
+func TestMethods(t *testing.T) {
+	a := New(quiet())
+	for path, want := range map[string]string{"/v1/status": "GET", "/v1/publish": "POST", "/v1/devices/x": "GET", "/v1/nothing": ""} {
+		if got := request(a, Admin, "PATCH", path, "").Header().Get("Allow"); got != want {
+			t.Errorf("%s allows %q, want %q", path, got, want)
+		}
+	}
+}
+
+// A body is one JSON value, whole, of the members that there are.
+func TestBodies(t *testing.T) {
+	a := New(quiet())
+	for body, want := range map[string]int{
+		`{"topic":"a"}`: 200, "{\"topic\":\"a\"}\n ": 200,
+		"": 400, "{": 400, "[]": 400, "null null": 400, `{"topic":"a","colour":1}`: 400,
+		`{"topic":"a"} x`: 400, `{"topic":"a"}{"topic":"b"}`: 400, `{"topic":"a"}}`: 400,
+	} {
+		if w := request(a, Admin, "POST", "/v1/publish", body); w.Code != want {
+			t.Errorf("%q: got %d %s, want %d", body, w.Code, w.Body, want)
 		}
 	}
 }
