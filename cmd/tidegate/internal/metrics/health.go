@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"tidegate/uplink"
 )
 
 // Health is the body of /healthz.
@@ -80,13 +82,26 @@ func uplinkReady(u Uplink) UplinkReady {
 			one.Commands = true
 		}
 		if !one.Ready && !l.Down && !l.Flows() {
-			one.Words = fmt.Sprintf("link %s is %s for %s; messages are kept on the gateway", l.ID, l.State, time.Since(l.Since).Round(time.Second))
+			one.Words = fmt.Sprintf("link %s %s, for %s now; messages are kept on the gateway", l.ID, stateWords(l.State), time.Since(l.Since).Round(time.Second))
 		}
 	}
 	if len(u.Links) == 0 {
 		one.Words = "it has no links yet"
 	}
 	return one
+}
+
+// stateWords put a state of a link that does not flow for people.
+func stateWords(state string) string {
+	switch state {
+	case uplink.Connecting:
+		return "tries to connect"
+	case uplink.Backoff:
+		return "reached no endpoint and waits for the next try"
+	case uplink.Slow:
+		return "waits for acknowledgements that are late"
+	}
+	return "is " + state
 }
 
 func answer(w http.ResponseWriter, good bool, body any) {
