@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // flags are those of one command. Each command makes them and calls parse before
@@ -35,6 +36,8 @@ func (f flags) parse(args []string, least, most int) (code int, ok bool) {
 		return exitOK, false
 	case err == nil && f.NArg() < least:
 		return f.misused("an argument is missing"), false
+	case err == nil && f.NArg() > most && strings.HasPrefix(f.Arg(most), "-"):
+		return f.misused(fmt.Sprintf("flags such as %s go before %q", f.Arg(most), f.Arg(0))), false
 	case err == nil && f.NArg() > most:
 		return f.misused(fmt.Sprintf("what is %q for?", f.Arg(most))), false
 	case err != nil: // and was printed

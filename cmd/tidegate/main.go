@@ -135,7 +135,39 @@ func dispatch(env environment, args []string) int {
 		fmt.Fprint(env.out, usage)
 		return exitOK
 	}
-	fmt.Fprint(env.err, usage)
+	return unknown(env, args)
+}
+
+// unknown says what is wrong with a command line that names no command: with
+// the commands that begin alike, or with all.
+func unknown(env environment, args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(env.err, usage)
+		return exitUsage
+	}
+	for n := len(args); n > 0; n-- {
+		var lines []string
+		for _, m := range usageLine.FindAllStringSubmatch(usage, -1) {
+			if strings.HasPrefix(m[1], strings.Join(args[:n], " ")+" ") {
+				lines = append(lines, m[0])
+			}
+		}
+		if len(lines) == 0 {
+			continue
+		}
+		group, out, code := strings.Join(args[:n], " "), env.err, exitUsage
+		switch {
+		case n == len(args):
+			fmt.Fprintf(env.err, "tidegate %s: more is needed\n", group)
+		case args[n] == "-h" || args[n] == "-help" || args[n] == "--help":
+			out, code = env.out, exitOK
+		default:
+			fmt.Fprintf(env.err, "tidegate %s: there is no %q\n", group, args[n])
+		}
+		fmt.Fprintf(out, "usage:\n%s\n", strings.Join(lines, "\n"))
+		return code
+	}
+	fmt.Fprintf(env.err, "tidegate: there is no command %q; tidegate help lists those that there are\n", args[0])
 	return exitUsage
 }
 
@@ -216,7 +248,7 @@ func checkEdge(env environment, args []string) int {
 	}
 	debug.SetPanicOnFault(true)
 	if err := edge.CheckStore(file); err != nil {
-		return failed(env, exitBad, fmt.Errorf("%s: %w", file, err))
+		return failed(env, exitBad, withSudo(fmt.Errorf("%s: %w", file, err)))
 	}
 	fmt.Fprintf(env.out, "%s: good\n", file)
 	return exitOK

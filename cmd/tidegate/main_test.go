@@ -24,8 +24,11 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{"nothing", "", nil, 2, "", "usage:"},
 		{"help", "", []string{"--help"}, 0, "usage:", ""},
-		{"unknown", "", []string{"fly"}, 2, "", "usage:"},
-		{"half a command", "", []string{"spool"}, 2, "", "usage:"},
+		{"unknown", "", []string{"fly", "away"}, 2, "", `no command "fly"; tidegate help`},
+		{"half a command", "", []string{"spool"}, 2, "", "tidegate spool: more is needed\nusage:\n  tidegate spool stat"},
+		{"half a command and a wrong word", "", []string{"device", "ad", "lamp"}, 2, "", "tidegate device: there is no \"ad\"\nusage:\n  tidegate device add"},
+		{"half a command and a flag", "", []string{"spool", "dead", "-h"}, 0, "usage:\n  tidegate spool dead list", ""},
+		{"flag too late", "", []string{"device", "add", "lamp", "-console", "read"}, 2, "", `flags such as -console go before "lamp"`},
 		{"version", "", []string{"version"}, 0, "tidegate development linux/", ""},
 		{"sample", "", []string{"sample"}, 0, "[gateway]", ""},
 		{"sample of what", "", []string{"sample", "x"}, 2, "", `what is "x" for?`},
