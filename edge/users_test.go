@@ -1,7 +1,9 @@
 package edge
 
 import (
+	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -63,4 +65,52 @@ func FuzzUsersFile(f *testing.F) {
 			t.Errorf("got %v and %v", u, err)
 		}
 	})
+}
+
+// The sample of the configuration, of which the reference is made, has every key of
+// a users file.
+func TestSampleHasEveryKeyOfUsers(t *testing.T) {
+	sample, err := os.ReadFile("../cmd/tidegate/sample.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(sample), "\n[edge.access]\n")
+	explained, _, found := strings.Cut(after, "\nusers-file = ")
+	if !found {
+		t.Fatal("the sample has no users-file")
+	}
+	var text strings.Builder
+	for line := range strings.Lines(explained) {
+		if code, ok := strings.CutPrefix(line, "#     "); ok {
+			text.WriteString(code)
+		}
+	}
+	if _, err := decodeUsers("sample", []byte(text.String())); err != nil {
+		t.Error(err)
+	}
+	has := keyLines([]byte(text.String()))
+	for _, path := range keysOf(reflect.TypeFor[usersFile](), "") {
+		if _, known := has[path]; !known {
+			t.Errorf("the sample lacks %s", path)
+		}
+	}
+}
+
+// keysOf are the keys of a table, as keyLines calls them.
+func keysOf(t reflect.Type, table string) (all []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		path := strings.TrimPrefix(table+"."+f.Tag.Get("toml"), ".")
+		switch {
+		case f.Anonymous:
+			all = append(all, keysOf(f.Type, table)...)
+		case f.Type.Kind() == reflect.Struct:
+			all = append(all, keysOf(f.Type, path)...)
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			all = append(all, keysOf(f.Type.Elem(), path+"[0]")...)
+		default:
+			all = append(all, path)
+		}
+	}
+	return all
 }
