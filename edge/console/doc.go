@@ -35,6 +35,24 @@
 //
 // A console that cannot be served takes nothing down: the gateway works without.
 //
+// # What the page is made of
+//
+// Modules as browsers have them, one for each page and part, without a framework
+// and without a build: what is in assets is what the browser gets, so that who
+// reads an error's line finds it here, and the firmware needs no npm to be built.
+// Every word is put in as text, never as HTML, which leaves nothing for a device's
+// name or payload to break out of.
+//
+// What is live comes as server-sent events of the API, not over MQTT in the
+// browser: they need the session's cookie and the role and no user of the broker,
+// they tell rates, links and what waits, which are no messages, a page that falls
+// behind misses frames and holds up nobody, and MQTT.js alone would weigh more
+// than the page.
+//
+// uPlot draws the charts: it is small, and draws a day of minutes without effort on
+// a telephone. It is fetched only by a page that has a chart; without it the
+// numbers are there still.
+//
 // # HTTPS
 //
 // With a certificate the port speaks HTTPS, and redirects who comes with plain HTTP
