@@ -29,6 +29,11 @@ var mays = map[string]control.NewUser{
 	"all":    {Publish: []string{"#"}, Subscribe: []string{"#"}},
 }
 
+const (
+	mayUsage = "what it may do, `WORD`: own (home/NAME/#), hub (Zigbee2MQTT, ESPHome, Tasmota, with discovery), listen (hear everything) or all"
+	mayWords = "-may is own, hub, listen or all"
+)
+
 // filterList is a flag that may be given more than once.
 type filterList []string
 
@@ -38,7 +43,7 @@ func (l *filterList) Set(s string) error { *l = append(*l, s); return nil }
 // addDevice lets a device in and tells its password.
 func addDevice(env environment, args []string) int {
 	f := newDeviceFlags(env, "device add")
-	may := f.String("may", "own", "what it may do, `WORD`: own (home/NAME/#), hub (Zigbee2MQTT, ESPHome, Tasmota, with discovery), listen (hear everything) or all")
+	may := f.String("may", "own", mayUsage)
 	var publish, subscribe filterList
 	f.Var(&publish, "publish", "a topic `FILTER` that it may publish to; again for more, and instead of -may")
 	f.Var(&subscribe, "subscribe", "a topic `FILTER` that it may subscribe to; again for more, and instead of -may")
@@ -49,7 +54,7 @@ func addDevice(env environment, args []string) int {
 	}
 	ask, known := mays[*may]
 	if !known {
-		return f.misused("-may is own, hub, listen or all")
+		return f.misused(mayWords)
 	}
 	ask.Name, ask.Console = f.Arg(0), *role
 	ask.Publish, ask.Subscribe = named(ask.Publish, ask.Name), named(ask.Subscribe, ask.Name)
@@ -82,7 +87,7 @@ func named(filters []string, name string) (out []string) {
 // permitDevice changes what a device or a person may do, and leaves what is not named.
 func permitDevice(env environment, args []string) int {
 	f := newDeviceFlags(env, "device permit")
-	may := f.String("may", "", "what it may do, `WORD`: own (home/NAME/#), hub (Zigbee2MQTT, ESPHome, Tasmota, with discovery), listen (hear everything) or all")
+	may := f.String("may", "", mayUsage)
 	var publish, subscribe filterList
 	f.Var(&publish, "publish", "a topic `FILTER` that it may publish to; again for more, '' for nothing; its others end")
 	f.Var(&subscribe, "subscribe", "a topic `FILTER` that it may subscribe to; again for more, '' for nothing; its others end")
@@ -94,7 +99,7 @@ func permitDevice(env environment, args []string) int {
 	if *may != "" {
 		all, known := mays[*may]
 		if !known {
-			return f.misused("-may is own, hub, listen or all")
+			return f.misused(mayWords)
 		}
 		ask.Publish, ask.Subscribe = filtersFor(named(all.Publish, f.Arg(0))), filtersFor(named(all.Subscribe, f.Arg(0)))
 	}
