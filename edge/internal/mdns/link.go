@@ -1,11 +1,14 @@
 package mdns
 
 import (
+	"encoding/hex"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +28,7 @@ func links() (map[int]*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := map[int]*link{}
+	found, early := map[int]*link{}, tentative()
 	for _, i := range all {
 		const not = net.FlagLoopback | net.FlagPointToPoint
 		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagMulticast == 0 || i.Flags&not != 0 {
@@ -37,7 +40,7 @@ func links() (map[int]*link, error) {
 		l := &link{index: i.Index, name: i.Name}
 		addrs, _ := i.Addrs() // none when it has just gone
 		for _, a := range addrs {
-			l.add(a)
+			l.add(a, early)
 		}
 		if len(l.addrs) > 0 {
 			slices.SortFunc(l.addrs, netip.Addr.Compare)
@@ -47,19 +50,40 @@ func links() (map[int]*link, error) {
 	return found, nil
 }
 
-func (l *link) add(a net.Addr) {
+func (l *link) add(a net.Addr, early map[netip.Addr]bool) {
 	ipnet, ok := a.(*net.IPNet)
 	if !ok {
 		return
 	}
 	ip, ok := netip.AddrFromSlice(ipnet.IP)
-	if !ok {
+	if ip = ip.Unmap(); !ok || early[ip.WithZone(l.name)] {
 		return
 	}
-	ip = ip.Unmap()
 	l.has4 = l.has4 || ip.Is4()
 	l.has6 = l.has6 || ip.Is6()
 	l.addrs = append(l.addrs, ip.WithZone(""))
+}
+
+// tentative returns the IPv6 addresses, with their interface, that the kernel still
+// looks for elsewhere, a second or two after the link is up (RFC 4862, 5.4), or has
+// found there. Nothing can be sent from them: probes would be lost, and a name that
+// another machine has be taken. The kernel tells of the address again when it is
+// good.
+func tentative() map[netip.Addr]bool {
+	text, _ := os.ReadFile("/proc/net/if_inet6") // none without IPv6
+	found := map[netip.Addr]bool{}
+	for line := range strings.Lines(string(text)) {
+		var digits, name string
+		var index, prefix, scope, flags int
+		if _, err := fmt.Sscanf(line, "%s %x %x %x %x %s", &digits, &index, &prefix, &scope, &flags, &name); err != nil {
+			continue
+		}
+		if addr, err := hex.DecodeString(digits); err == nil && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 {
+			ip, _ := netip.AddrFromSlice(addr)
+			found[ip.WithZone(name)] = true
+		}
+	}
+	return found
 }
 
 // watchLinks calls changed when an interface or an address comes or goes, until

@@ -21,11 +21,24 @@ import (
 // The peers are processes in network namespaces of their own, on one bridge: this
 // test's own program as gateways, and Debian's Avahi and systemd-resolved.
 
-const gatewayEnv = "TIDEGATE_TEST_MDNS" // host and name; the process tells them until its input ends
+const (
+	gatewayEnv = "TIDEGATE_TEST_MDNS"       // host and name; the process tells them until its input ends
+	linksEnv   = "TIDEGATE_TEST_MDNS_LINKS" // the process prints the links that it would serve
+)
 
 func TestMain(m *testing.M) {
 	if what, is := os.LookupEnv(gatewayEnv); is {
 		gateway(what)
+		return
+	}
+	if _, is := os.LookupEnv(linksEnv); is {
+		all, err := links()
+		for _, l := range all {
+			fmt.Println(l.name, l.addrs)
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
 		return
 	}
 	os.Exit(m.Run())
@@ -135,9 +148,17 @@ func (w *network) gateway(host, name string) *node {
 // plug puts the node on the bridge.
 func (nd *node) plug() *node {
 	nd.t.Helper()
+	return nd.plugWith("addr add " + nd.addr() + "/24 dev eth0")
+}
+
+// plugWith plugs it in with what ip does before the interface is up.
+func (nd *node) plugWith(args ...string) *node {
+	nd.t.Helper()
 	nd.ip(nd.network.pid, fmt.Sprintf("link add e%d type veth peer name eth0 netns %d", nd.n, nd.pid))
 	nd.ip(nd.network.pid, fmt.Sprintf("link set e%d master br0 up", nd.n))
-	nd.ip(nd.pid, "addr add "+nd.addr()+"/24 dev eth0")
+	for _, a := range args {
+		nd.ip(nd.pid, a)
+	}
 	nd.ip(nd.pid, "link set lo up")
 	nd.ip(nd.pid, "link set eth0 up")
 	return nd
@@ -306,6 +327,48 @@ func TestBesideAvahi(t *testing.T) {
 	if strings.Contains(a.text(), "conflict") {
 		t.Error("Avahi has found a conflict")
 	}
+}
+
+// An address that the kernel still looks for elsewhere is none yet: probes could not
+// be sent from it, and the name of another machine would be taken. Once it is good
+// the link is told.
+func TestTentative(t *testing.T) {
+	w := newNetwork(t)
+	one := w.gateway("tidegate", "T")
+	retrans := func(ms string) {
+		out, err := exec.Command("nsenter", "-t", fmt.Sprint(one.pid), "-n", "sh", "-c", "echo "+ms+" > /proc/sys/net/ipv6/neigh/eth0/retrans_time_ms").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	seen := func() string {
+		cmd := exec.Command("nsenter", "-t", fmt.Sprint(one.pid), "-n", os.Args[0])
+		cmd.Env = append(os.Environ(), linksEnv+"=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	one.ip(one.network.pid, fmt.Sprintf("link add e%d type veth peer name eth0 netns %d", one.n, one.pid))
+	one.ip(one.network.pid, fmt.Sprintf("link set e%d master br0 up", one.n))
+	retrans("600000") // it looks for ten minutes
+	one.ip(one.pid, "link set eth0 up")
+	until(t, "there is an address", func() bool {
+		out, _ := exec.Command("nsenter", "-t", fmt.Sprint(one.pid), "-n", "ip", "-6", "addr", "show", "tentative").CombinedOutput()
+		return strings.Contains(string(out), "fe80::")
+	})
+	if got := seen(); got != "" {
+		t.Errorf("got %s, want no link", got)
+	}
+	one.ip(one.pid, "addr add fd00::77/64 dev eth0 nodad")
+	if got, want := seen(), "eth0 [fd00::77]"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	one.says("endpoint=tidegate.local services")
+
+	later := w.gateway("pump-house", "U").plugWith() // the kernel's own pace
+	later.says("endpoint=pump-house.local services")
 }
 
 // Of two that come at the same time one gives way.
