@@ -19,7 +19,7 @@ var Codes = []struct {
 	{codeBoot, "the report could not be written to the boot partition"},
 	{codeConfig, "tidegate.toml, or a file that it names, has an error"},
 	{codeWifi, "wifi.txt has an error, or the Wi-Fi cannot be joined"},
-	{codeOther, "another file has an error, such as authorized_keys or devices.txt"},
+	{codeOther, "another file has an error, such as authorized_keys or devices.txt, or another device has the gateway's name"},
 }
 
 const (

@@ -17,6 +17,7 @@ import (
 // Network is what a minute after the start is known of it.
 type Network struct {
 	Addresses []string  // "192.168.1.20 (eth0)"
+	Name      string    // that it answers to; "": its host name
 	Found     []Finding // what is wrong
 	Clock     string    // "", or the time, when the clock is right
 }
@@ -102,8 +103,12 @@ func (r *run) network() *Network {
 		n.Found = append(n.Found, Finding{What: "there is no network", Do: "plug a cable in, or write wifi.txt", Code: codeWifi})
 	}
 	if name := r.announced(); name != "" && name != r.out.Host {
-		n.Found = append(n.Found, Finding{What: fmt.Sprintf("another device here is called %s.local already; this gateway answers to %s.local", r.out.Host, name),
-			Do: "give one of them another name with hostname.txt"})
+		n.Name = name
+		do := "give one of them another name with hostname.txt"
+		if r.out.TLS {
+			do += fmt.Sprintf("; until then TLS clients find %s.local in the certificate", r.out.Host)
+		}
+		n.Found = append(n.Found, Finding{What: fmt.Sprintf("another device here is called %s.local already; this gateway answers to %s.local", r.out.Host, name), Do: do, Code: codeOther})
 	}
 	return n
 }

@@ -99,6 +99,37 @@ func TestReportLater(t *testing.T) {
 	}
 }
 
+// Another device has the name: the report does not send its owner there, where the
+// password would be another one's to read.
+func TestAnotherHasTheName(t *testing.T) {
+	p := newPlace(t)
+	p.write("boot/hostname.txt", "pump-house")
+	p.write("boot/authorized_keys", aKey)
+	p.run()
+	name := "pump-house9"
+	p.opt.Announced = func() string { return name }
+	report := func() string {
+		if _, _, err := Report(p.opt); err != nil {
+			t.Fatal(err)
+		}
+		return p.read("boot/" + reportFile)
+	}
+	before := report()
+	p.wants("Something needs your attention", "another device here is called pump-house.local already; this gateway answers to pump-house9.local",
+		"find pump-house.local in the certificate", "Name       pump-house9.local", "In a browser: http://pump-house9.local:8080", "MQTT at pump-house9.local, port 8883, TLS", "ssh root@pump-house9.local")
+	if got, want := p.read("root/sys/class/leds/ACT/pattern"), pattern(codeOther); got != want {
+		t.Errorf("LED: got %q, want %q", got, want)
+	}
+	_, connect, _ := strings.Cut(before, "HOW TO CONNECT")
+	if strings.Contains(connect, "pump-house.local") {
+		t.Errorf("its owner is sent to the other device: %s", connect)
+	}
+	name = "pump-house" // the other one has gone
+	if got := report(); !strings.Contains(got, "MQTT at pump-house.local") || strings.Contains(got, "pump-house9") {
+		t.Errorf("alone again: got %s", got)
+	}
+}
+
 func TestCertificateOfTheGateway(t *testing.T) {
 	p := newPlace(t)
 	p.run()

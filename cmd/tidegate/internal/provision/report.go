@@ -96,7 +96,11 @@ func (o *Outcome) Text(passwords []told, net *Network) string {
 	}
 	line("")
 	line("Gateway    %s", or(o.Gateway, o.ID))
-	line("Name       %s.local", o.Host)
+	host := o.Host
+	if net != nil && net.Name != "" {
+		host = net.Name // whoever goes to the other one tells that one the password
+	}
+	line("Name       %s.local", host)
 	net.write(line)
 	line("Version    %s", or(o.Version, "unknown"))
 	o.writeFound(line, net)
@@ -108,7 +112,7 @@ func (o *Outcome) Text(passwords []told, net *Network) string {
 		}
 	}
 	o.writePasswords(line, passwords)
-	o.writeConnect(line)
+	o.writeConnect(line, host)
 	return b.String()
 }
 
@@ -155,7 +159,7 @@ func (o *Outcome) writePasswords(line func(string, ...any), passwords []told) {
 	line("  and whoever holds this card can read them here.")
 }
 
-func (o *Outcome) writeConnect(line func(string, ...any)) {
+func (o *Outcome) writeConnect(line func(string, ...any), host string) {
 	line("")
 	line("HOW TO CONNECT")
 	if o.Console.Port != "" {
@@ -166,13 +170,13 @@ func (o *Outcome) writeConnect(line func(string, ...any)) {
 		if o.Console.TLS {
 			scheme = "https"
 		}
-		line("  In a browser: %s://%s.local:%s%s", scheme, o.Host, o.Console.Port, who)
+		line("  In a browser: %s://%s.local:%s%s", scheme, host, o.Console.Port, who)
 	}
 	if len(o.Listens) == 0 {
 		line("  Nothing is served: the configuration has no good listener.")
 	}
 	for _, l := range o.Listens {
-		line("  MQTT at %s.local, %s", o.Host, l)
+		line("  MQTT at %s.local, %s", host, l)
 	}
 	if o.Users {
 		line("  as user admin; more users: a file devices.txt here, with lines name = password.")
@@ -184,7 +188,7 @@ func (o *Outcome) writeConnect(line func(string, ...any)) {
 		line("  %s", o.CA[48:])
 	}
 	if o.SSH != "" {
-		line("  ssh root@%s.local, host key ED25519 %s", o.Host, o.SSH)
+		line("  ssh root@%s.local, host key ED25519 %s", host, o.SSH)
 	} else {
 		line("  SSH is off; a file authorized_keys here switches it on.")
 	}
