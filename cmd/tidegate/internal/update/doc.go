@@ -27,7 +27,9 @@
 // At every moment of an update one slot is whole, confirmed and the one that
 // starts. The slot to be written gets no tries first; it gets them, and becomes
 // the next one, in one write of one sector after RAUC has written and synced
-// all of it. The record in /data/system/update only tells what happened.
+// all of it. The record in /data/system/update only tells what happened; the
+// highest serial of a manifest is in a second file too, and counts though the
+// record is damaged.
 //
 // # Stored forms
 //

@@ -66,11 +66,35 @@ type Software struct {
 const (
 	recordName = "record.json"
 	recordForm = 1
+	serialName = "serial.json"
 )
 
-// Read returns the record. One that cannot be read is none: a gateway must be
-// able to update itself whatever became of it.
+// keptSerial is a second copy of the serial, so that a damaged record makes no old
+// manifest count again.
+type keptSerial struct {
+	Form   int    `json:"form"` // as of the record
+	Serial uint64 `json:"serial"`
+}
+
+// serial returns what the second file has; 0 when it cannot be read.
+func (s System) serial() uint64 {
+	var read keptSerial
+	data, err := os.ReadFile(filepath.Join(s.State, serialName))
+	if err != nil || json.Unmarshal(data, &read) != nil || read.Form != recordForm {
+		return 0
+	}
+	return read.Serial
+}
+
+// Read returns the record. One that cannot be read is none, but for the serial: a
+// gateway must be able to update itself whatever became of it.
 func (s System) Read() (Record, error) {
+	r, err := s.record()
+	r.Serial = max(r.Serial, s.serial())
+	return r, err
+}
+
+func (s System) record() (Record, error) {
 	r := Record{Form: recordForm, Slots: map[slots.Slot]Software{}}
 	data, err := os.ReadFile(filepath.Join(s.State, recordName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +132,15 @@ func (s System) change(f func(*Record)) error {
 		return err
 	}
 	f(&r)
-	return writeJSON(filepath.Join(s.State, recordName), r)
+	if err := writeJSON(filepath.Join(s.State, recordName), r); err != nil {
+		return err
+	}
+	// After the record: it says that a manifest whose update a power cut ended may
+	// come again.
+	if r.Serial == s.serial() {
+		return nil
+	}
+	return writeJSON(filepath.Join(s.State, serialName), keptSerial{recordForm, r.Serial})
 }
 
 // phase notes how far the update has come. why is nil unless it ended badly.

@@ -315,3 +315,64 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// A damaged record makes no manifest count that came before, and one of its two
+// places is enough. With both gone an update is possible all the same.
+func TestSerialOutlivesTheRecord(t *testing.T) {
+	public, private := keys(t)
+	accept := func(g *gateway, serial uint64) error {
+		m := manifest()
+		m.Serial = serial
+		signed, err := m.Sign(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = g.Accept(signed, public)
+		return err
+	}
+	for _, bad := range []string{"", "{", `{"form":7}`, "\x00\x00"} {
+		g := newGateway(t, "v1.0.0")
+		if err := g.begin(Order{Serial: 7}, "A"); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.phase(Confirmed, nil); err != nil {
+			t.Fatal(err)
+		}
+		damage := func(name string) { g.write(filepath.Join(g.State, name), bad, 0o644) }
+		for _, name := range []string{recordName, serialName, recordName} {
+			damage(name)
+			for _, old := range []uint64{6, 7} {
+				if err := accept(g, old); err == nil || !strings.Contains(err.Error(), "is old: one with 7 came before") {
+					t.Errorf("%s is %q, serial %d: got %v, want that it is old", name, bad, old, err)
+				}
+			}
+			if err := accept(g, 8); err != nil {
+				t.Errorf("%s is %q, serial 8: %v", name, bad, err)
+			}
+			if err := g.Watch(t.Context(), DefaultPatience(), slog.New(slog.DiscardHandler)); err != nil { // the next start makes both whole
+				t.Fatal(err)
+			}
+		}
+		damage(recordName)
+		damage(serialName)
+		if err := accept(g, 1); err != nil {
+			t.Errorf("both are %q: %v", bad, err)
+		}
+	}
+}
+
+// The power fails between the two places: the manifest may come again.
+func TestSerialInOnePlace(t *testing.T) {
+	g := newGateway(t, "v1.0.0")
+	for _, serial := range []uint64{6, 7} {
+		if err := g.begin(Order{Serial: serial}, "A"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.write(filepath.Join(g.State, serialName), `{"form":1,"serial":6}`, 0o644)
+	m := manifest()
+	m.Serial = 7
+	if err := g.accept(m, g.record()); err != nil {
+		t.Error(err)
+	}
+}
