@@ -1,5 +1,7 @@
 package provision
 
+import "fmt"
+
 // ssh lets in who has a key in authorized_keys, and nobody without that file. A
 // boot partition that cannot be read changes nothing.
 func (r *run) ssh() {
@@ -27,7 +29,11 @@ func (r *run) ssh() {
 		if err := r.allow(kept, good); err != nil {
 			r.fail(r.cannotKeep(e.name, err))
 		} else {
-			r.done("%s: SSH is on, for %d keys; log in as root.", e.name, n)
+			keys := fmt.Sprint(n, " keys")
+			if n == 1 {
+				keys = "one key"
+			}
+			r.done("%s: SSH is on, for %s; log in as root.", e.name, keys)
 		}
 	}
 	r.sshState(kept)

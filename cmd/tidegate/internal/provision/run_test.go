@@ -87,7 +87,7 @@ func TestEverythingFromTheBootPartition(t *testing.T) {
 			}
 		}
 	}
-	p.wants("pump-house.local", "SSH is on, for 1 keys", "meter            has the password", "hall-lamp may connect", `joins the Wi-Fi "Our Home"`)
+	p.wants("pump-house.local", "SSH is on, for one key; log in as root", "meter            has the password", "hall-lamp may connect", `joins the Wi-Fi "Our Home"`)
 	if users, err := parseUsers([]byte(p.read("data/" + usersFile))); err != nil || len(users) != 3 {
 		t.Errorf("users: got %v, %v, want three", users, err)
 	}
