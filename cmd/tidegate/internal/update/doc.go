@@ -56,6 +56,8 @@
 // The configuration is the user's and stays as it is. A key that only newer
 // software knows is an error to the old one, whose gateway then does not start
 // after a rollback; take such keys out first.
+// A factory reset forgets the highest serial with all else: where the same key is
+// configured again, manifests of before count again. Downgrades stay refused.
 // While the boot partition cannot be mounted nothing is decided: a trial goes on,
 // and each start spends a try.
 // An uplink that is away for longer than deadline times tries after an update
