@@ -107,6 +107,10 @@
 // packet id of one sent to it after the last commit.
 // A message that moves to another member of a shared subscription comes after
 // those that this one has already.
+// A Message Expiry Interval of 0 counts as 1, and is sent on as 1, where
+// [MQTT-3.3.2-6] has 0: it goes to who is there or is back within the second.
+// What was sent once is sent again until it is acknowledged, however old
+// [MQTT-4.3.3-7], with 1 second left.
 // There is no enhanced authentication: a CONNECT that asks for one is refused with
 // 0x8C. A client whose Maximum Packet Size is too small for its CONNACK or SUBACK
 // is disconnected with 0x95. No reason strings are sent.

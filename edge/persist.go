@@ -406,7 +406,7 @@ func (s *session) requeue(v *savedSession, final bool) (whole bool) {
 		switch at := o.base + uint64(i); {
 		case v.states[i] == isReleased:
 			d = delivery{state: isReleased, qos: 2}
-		case v.states[i] == isSent && next < len(v.queue) && v.queue[next].at == at && v.queue[next].m != nil:
+		case v.states[i] == isSent && next < len(v.queue) && v.queue[next].at == at:
 			d = s.restored(&v.queue[next])
 			d.state = isSent
 			o.held += queuedSize(d.m)
@@ -419,7 +419,7 @@ func (s *session) requeue(v *savedSession, final bool) (whole bool) {
 		if one.at < o.base+uint64(sent) {
 			continue
 		}
-		if one.m == nil { // expired
+		if one.over { // [MQTT-3.3.2-5]; what was sent goes on [MQTT-4.3.3-7]
 			continue
 		}
 		whole = whole && o.base+uint64(o.n) == one.at

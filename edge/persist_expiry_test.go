@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mochi-mqtt/server/v2/packets"
 	"go.etcd.io/bbolt"
 )
 
@@ -131,4 +132,43 @@ func TestQueuedMessagesAgeOverARestart(t *testing.T) {
 		t.Errorf("got %d s left, want 40 at most", left)
 	}
 	s.nothing()
+}
+
+// What was sent before its time was over is sent again after restarts, until it
+// is acknowledged [MQTT-4.3.3-7, MQTT-4.4.0-1]; what was not is deleted
+// [MQTT-3.3.2-5].
+func TestWhatWasSentOutlivesItsExpiry(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir)
+	s := connect(t, b, "s", resume(), expiry(3600), receiveMax(2))
+	s.subscribe(sub{filter: "t", qos: 2})
+	p := connect(t, b, "p")
+	for i, payload := range []string{"at least once", "exactly once", "too late"} {
+		p.publish("t", payload, byte(1+i%2), func(pk *packets.Packet) { pk.Properties.MessageExpiryInterval = 1000 })
+	}
+	sent := []*packets.Packet{s.expect(packets.Publish), s.expect(packets.Publish)}
+	for range 2 {
+		here := b.sessionWith("s")
+		here.mu.Lock()
+		for i := range here.out.n { // two thousand seconds pass
+			d := here.out.at(i)
+			older := *d.m
+			older.Accepted = older.Accepted.Add(-2000 * time.Second)
+			d.m = &older
+		}
+		here.mu.Unlock()
+		stop()
+		b, stop = startIn(t, dir)
+	}
+	s = connect(t, b, "s", resume(), expiry(3600), receiveMax(2))
+	for _, first := range sent {
+		pk := s.message("t", string(first.Payload))
+		if pk.PacketID != first.PacketID || !pk.FixedHeader.Dup || pk.FixedHeader.Qos != first.FixedHeader.Qos {
+			t.Errorf("%s: packet id %d, DUP %v, QoS %d, want %d again", first.Payload, pk.PacketID, pk.FixedHeader.Dup, pk.FixedHeader.Qos, first.PacketID)
+		}
+	}
+	s.nothing()
+	if got := b.Stats(); got.Queued != 0 || got.QueuedBytes != 0 {
+		t.Errorf("%d messages queued, %d bytes", got.Queued, got.QueuedBytes)
+	}
 }

@@ -89,23 +89,32 @@ func rowSum(key, row []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, row)
 }
 
-// decodeRow reads a row back. The message is accepted now and lives for what
-// was left of it; a message that is over comes back as nil. Time between the
-// two runs counts only when the clock was synchronised at both ends.
+// decodeRow reads a row back; a message that is over comes back as nil.
 func decodeRow(key, row []byte, now time.Time, synchronised bool) (m *Message, commit uint64, err error) {
+	m, over, commit, err := decodeAnyRow(key, row, now, synchronised)
+	if over {
+		m = nil
+	}
+	return m, commit, err
+}
+
+// decodeAnyRow reads a row back, and says whether its message is over. The message
+// is accepted now and lives for what was left of it. Time between the two runs
+// counts only when the clock was synchronised at both ends.
+func decodeAnyRow(key, row []byte, now time.Time, synchronised bool) (m *Message, over bool, commit uint64, err error) {
 	if len(row) < rowHead+rowTail || row[0] != rowVersion || row[1] > 2 {
-		return nil, 0, errRow
+		return nil, false, 0, errRow
 	}
 	body := row[:len(row)-rowTail]
 	if binary.LittleEndian.Uint32(row[len(body):]) != rowSum(key, body) {
-		return nil, 0, errRow
+		return nil, false, 0, errRow
 	}
 	var field [3]string
 	rest := body[rowHead:]
 	for i := range field {
 		n, used := binary.Uvarint(rest)
 		if used <= 0 || n > uint64(len(rest)-used) {
-			return nil, 0, errRow
+			return nil, false, 0, errRow
 		}
 		field[i], rest = string(rest[used:used+int(n)]), rest[used+int(n):]
 	}
@@ -118,20 +127,18 @@ func decodeRow(key, row []byte, now time.Time, synchronised bool) (m *Message, c
 		m.Properties = []byte(field[2])
 	}
 	if string(rowKey(m.Topic)) != string(key) {
-		return nil, 0, errRow
+		return nil, false, 0, errRow
 	}
 	expiry, stored := binary.LittleEndian.Uint32(body[10:]), int64(binary.LittleEndian.Uint64(body[14:]))
-	switch expiry {
-	case 0:
-		return m, commit, nil
-	case expiredRow:
-		return nil, commit, nil
+	if expiry == 0 {
+		return m, false, commit, nil
 	}
-	if away := now.Unix() - stored; synchronised && stored > 0 && away > 0 {
+	if away := now.Unix() - stored; expiry != expiredRow && synchronised && stored > 0 && away > 0 {
 		expiry -= uint32(min(away, int64(expiry)))
 	}
-	if m.Expiry = expiry; expiry == 0 {
-		return nil, commit, nil
+	if m.Expiry = expiry; expiry == 0 || expiry == expiredRow {
+		m.Expiry, m.Accepted = 1, now.Add(-time.Second)
+		return m, true, commit, nil
 	}
-	return m, commit, nil
+	return m, false, commit, nil
 }

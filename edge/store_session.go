@@ -83,7 +83,8 @@ type savedWill struct {
 
 type savedDelivery struct {
 	at     uint64
-	m      *Message // nil: over
+	m      *Message
+	over   bool // its expiry has passed: it is sent only to a client that it was sent to before
 	qos    byte
 	retain bool
 	ids    []uint32
@@ -307,7 +308,7 @@ func decodeDelivery(key, row []byte, now time.Time, synchronised bool) (d savedD
 	if r.bad || topic == "" || d.qos == 0 || d.qos > 2 {
 		return d, errRow
 	}
-	if d.m, _, err = decodeRow(rowKey(topic), r.rest, now, synchronised); d.m != nil {
+	if d.m, d.over, _, err = decodeAnyRow(rowKey(topic), r.rest, now, synchronised); d.m != nil {
 		d.m.Retain = d.retain
 	}
 	return d, err

@@ -156,4 +156,21 @@ var qosChecks = []check{
 		s.ack(pubcomp, got.id)
 		s.nothing()
 	}},
+	{"4.3.3-7 4.4.0-1", "5", "expired while its client was away, after it was sent", func(x *exam) {
+		s, _ := x.session("s")
+		s.subscribe(filter{x.topic("t"), 2})
+		p := x.client("p")
+		p.publish(pub{topic: x.topic("t"), payload: "x", qos: 2, props: num(messageExpiry, 1)})
+		got := s.begun(x.topic("t"), "x")
+		s.cut()
+		x.pass(2100)
+		s, _ = x.session("s")
+		again := s.begun(x.topic("t"), "x")
+		want(x, "packet id", again.id, got.id)
+		want(x, "DUP", again.dup, true)
+		s.ack(pubrec, got.id)
+		s.wantID(pubrel, got.id)
+		s.ack(pubcomp, got.id)
+		s.nothing()
+	}},
 }
