@@ -25,7 +25,7 @@ var early = []string{
 // soon are modules that every start needs: loaded here they cost milliseconds,
 // and later a process each. /dev/i2c-N comes with i2c-dev alone.
 var soon = []string{
-	"vfat", "nls_ascii", "nls_cp437", "i2c-dev", "ledtrig-pattern", "nf_tables", "nf_conntrack", "nft_ct",
+	"vfat", "nls_ascii", "nls_cp437", "i2c-dev", "spidev", "ledtrig-pattern", "nf_tables", "nf_conntrack", "nft_ct",
 }
 
 // initrd returns the archive that the kernel unpacks first: a program of ours

@@ -53,6 +53,7 @@ var masked = []string{
 	"systemd-remount-fs.service", "systemd-modules-load.service", "systemd-network-generator.service", "systemd-udev-load-credentials.service", "systemd-networkd-persistent-storage.service",
 	"systemd-networkd-wait-online.service", "systemd-rfkill.socket", "systemd-rfkill.service",
 	"rauc-mark-good.service", "e2scrub_reap.service", "ssh.socket",
+	"modprobe@i2c_dev.service", "modprobe@spidev.service",
 }
 
 // Gateway is what of this repository goes into the root.
