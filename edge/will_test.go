@@ -73,10 +73,10 @@ func TestWillDelay(t *testing.T) {
 	connect(t, b, "no session", expiry(0), will("now", 1000)).nc.Close()
 	s.message("will/now", "x")
 
-	connect(t, b, "back", resume(), expiry(100), will("back", 1)).nc.Close()
+	connect(t, b, "back", resume(), expiry(100), will("back", 3)).nc.Close()
 	until(t, "gone", func() bool { return b.Stats().Connected == 1 })
 	back := connect(t, b, "back", resume(), expiry(100))
-	time.Sleep(1700 * time.Millisecond)
+	time.Sleep(3700 * time.Millisecond)
 	s.ping()
 	back.bye()
 
