@@ -90,9 +90,10 @@ func open(path string) (*bbolt.DB, error) {
 	return db, dir.Sync()
 }
 
-// commit commits for ever and prints the number of each commit that is done.
-// After an error it tries the same commit again.
+// commit says that it is there, commits for ever and prints the number of each
+// commit that is done. After an error it tries the same commit again.
 func commit(path string) error {
+	fmt.Println("here")
 	db, err := open(path)
 	if err != nil {
 		return err
@@ -183,6 +184,8 @@ func verify(path string) error {
 // promised follows what the child prints and keeps the last commit it called
 // done.
 type promised struct {
+	here chan struct{} // closed with the first line
+
 	mu   sync.Mutex
 	rest string
 	last uint64
@@ -198,7 +201,9 @@ func (p *promised) Write(b []byte) (int, error) {
 			return len(b), nil
 		}
 		p.rest = rest
-		if n, ok := strings.CutPrefix(line, "done "); ok {
+		if line == "here" {
+			close(p.here)
+		} else if n, ok := strings.CutPrefix(line, "done "); ok {
 			p.last, _ = strconv.ParseUint(n, 10, 64)
 		}
 	}
@@ -247,9 +252,14 @@ func (l *lab) check() uint64 {
 // unless every commit that was called done is there.
 func (l *lab) run(mode Mode, rng *rand.Rand) {
 	l.t.Helper()
-	var out promised
+	out := promised{here: make(chan struct{})}
 	p := child(l.t, "COMMIT", l.path("db"), &out)
 	defer p.Kill()
+	select {
+	case <-out.here: // on a busy machine that alone can take longer than the pause
+	case <-time.After(time.Minute):
+		l.t.Fatalf("the child does not start:\n%s", p.Output())
+	}
 	pause := time.Duration(rng.IntN(120)) * time.Millisecond
 	select {
 	case <-time.After(pause):

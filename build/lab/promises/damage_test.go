@@ -4,10 +4,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"tidegate/build/bench/load"
+	"tidegate/build/lab/gateway"
+	"tidegate/uplink"
 )
 
 const pageSize = 4096
@@ -75,6 +78,7 @@ func TestDamagedSpool(t *testing.T) {
 			time.Sleep(time.Second)
 			w.online()
 			again.finish()
+			w.eventually("the spool is loaded, and can drain", time.Minute, func() bool { return w.drains(dir) })
 			w.still(5 * time.Second)
 			r := w.arrived.Report()
 			const rowsInPage = 16 // of 200 bytes and more
@@ -95,6 +99,12 @@ func TestDamagedSpool(t *testing.T) {
 			}
 		})
 	}
+}
+
+// drains says whether all links are up and the spool knows what it has.
+func (w *world) drains(dataDir string) bool {
+	s, err := gateway.ReadStatus(dataDir)
+	return err == nil && s.Cloud().Spool.Loaded && !slices.ContainsFunc(s.Cloud().Links, func(l uplink.LinkStats) bool { return l.State != uplink.Connected })
 }
 
 // still returns when nothing has arrived for the time d.
