@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"tidegate/internal/inorder"
 	"tidegate/internal/whole"
@@ -171,7 +172,7 @@ func (b *Broker) RemoveUser(name string) error {
 func (b *Broker) RenewPassword(name, chosen string) (password string, err error) {
 	password, hash := typedPassword()
 	if chosen != "" {
-		if n := len(chosen); n < 10 || n > 128 {
+		if n := utf8.RuneCountInString(chosen); n < 10 || n > 128 {
 			return "", &UserError{UserBad, fmt.Sprintf("the password has %d characters", n), "take 10 to 128, or none: then the gateway makes one"}
 		}
 		password, hash = chosen, HashPassword([]byte(chosen))
@@ -364,12 +365,16 @@ func (c *UserChange) apply(u *userRule) error {
 // mostRule bounds one filter, in bytes.
 const mostRule = 256
 
-// checkUserName holds a name against what devices and people can type, and what %u
-// can stand for. One that is all dots would be no name in the path of a URL, and one
-// that begins with - a flag on the command line.
-func checkUserName(name string) error {
+// IsUserName says whether a name is what devices and people can type, and what %u
+// can stand for: 1 to 32 bytes. One that is all dots would be no name in the path of
+// a URL, and one that begins with - a flag on the command line.
+func IsUserName(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	if name == "" || len(name) > 32 || strings.Trim(name, letters) != "" || strings.IndexByte(".-_", name[0]) >= 0 {
+	return name != "" && len(name) <= 32 && strings.Trim(name, letters) == "" && strings.IndexByte(".-_", name[0]) < 0
+}
+
+func checkUserName(name string) error {
+	if !IsUserName(name) {
 		return &UserError{UserBad, fmt.Sprintf("%q cannot be the name of a device", name), "take 1 to 32 letters, digits, dots, - or _, the first a letter or a digit, such as hall-lamp"}
 	}
 	return nil

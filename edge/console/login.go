@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"tidegate/edge/internal/lan"
 )
@@ -80,7 +81,7 @@ func (c *Console) setup(w http.ResponseWriter, r *http.Request) {
 	if !readJSON(w, r, &in) || !c.mayTry(w, r, origin(r)) {
 		return
 	}
-	if n := len(in.Password); n < leastPassword || n > mostPassword {
+	if n := utf8.RuneCountInString(in.Password); n < leastPassword || n > mostPassword {
 		c.pace.giveBack(origin(r))
 		refuse(w, r, http.StatusBadRequest, fmt.Sprintf("the password has %d characters", n), fmt.Sprintf("take %d to %d", leastPassword, mostPassword))
 		return

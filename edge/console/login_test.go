@@ -151,7 +151,7 @@ func TestFirstVisit(t *testing.T) {
 	if got := b.do("GET", "/api/session", "").json(t); got["setup"] != true {
 		t.Fatalf("got %v", got)
 	}
-	if r := b.do("POST", "/api/setup", `{"password":"short"}`); r.code != 400 || !strings.Contains(r.body, "5 characters") {
+	if r := b.do("POST", "/api/setup", `{"password":"schön öd"}`); r.code != 400 || !strings.Contains(r.body, "8 characters") {
 		t.Errorf("short: got %d %s", r.code, r.body)
 	}
 	r := b.do("POST", "/api/setup", `{"password":"a good long one"}`)

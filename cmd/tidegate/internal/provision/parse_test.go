@@ -133,7 +133,8 @@ func TestParseDevices(t *testing.T) {
 		t.Errorf("got %v, %v, want %v", got, found, want)
 	}
 	for text, want := range map[string]string{
-		"x = short":       "devices.txt:1: the password of x has 5 characters",
+		"x = größer":      "devices.txt:1: the password of x has 6 characters",
+		"-x = 12345678":   "devices.txt:1: what stands before the equals sign",
 		"a b = 12345678":  "devices.txt:1: what stands before the equals sign",
 		"= 12345678":      "devices.txt:1: what stands before",
 		"admin = 1234567": "devices.txt:1: admin is no device; its password is chosen with",

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -62,25 +63,20 @@ func parseDevices(text string) (all []device, found []Finding) {
 		d := device{line: n, name: strings.TrimSpace(name), password: unquote(strings.TrimSpace(value))}
 		d.remove = strings.EqualFold(d.password, "delete")
 		switch {
-		case !deviceOK(d.name):
-			bad(n, "what stands before the equals sign cannot be the name of a device", "take 1 to 32 letters, digits, dots, - or _, such as hall-lamp; the line is name = password")
+		case !edge.IsUserName(d.name):
+			bad(n, "what stands before the equals sign cannot be the name of a device", "take 1 to 32 letters, digits, dots, - or _, the first a letter or a digit, such as hall-lamp; the line is name = password")
 		case d.name == adminName:
 			bad(n, "admin is no device", "its password is chosen with the file "+passwordFile)
 		case seen[d.name] > 0:
 			bad(n, strconv.Quote(d.name)+" is given twice", fmt.Sprintf("it is in line %d already; leave one of them", seen[d.name]))
-		case d.password != "" && !d.remove && (len(d.password) < 8 || len(d.password) > 128):
-			bad(n, fmt.Sprintf("the password of %s has %d characters", d.name, len(d.password)), "take 8 to 128, or leave it away: then the gateway makes one and writes it into the report")
+		case d.password != "" && !d.remove && (utf8.RuneCountInString(d.password) < 8 || utf8.RuneCountInString(d.password) > 128):
+			bad(n, fmt.Sprintf("the password of %s has %d characters", d.name, utf8.RuneCountInString(d.password)), "take 8 to 128, or leave it away: then the gateway makes one and writes it into the report")
 		default:
 			seen[d.name] = n
 			all = append(all, d)
 		}
 	}
 	return all, found
-}
-
-func deviceOK(name string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	return name != "" && len(name) <= 32 && strings.Trim(name, letters) == ""
 }
 
 // renderUsers writes the users file as edge reads it.
@@ -187,7 +183,7 @@ func (r *run) adminPassword(c *userChange) func() error {
 			break
 		}
 	}
-	if n := len(password); n < 10 || n > 128 {
+	if n := utf8.RuneCountInString(password); n < 10 || n > 128 {
 		r.fail(Finding{File: e.name, What: fmt.Sprintf("the password has %d characters", n), Do: "write one of 10 to 128 characters in the first line", Code: codeOther})
 		return nil
 	}
