@@ -87,6 +87,66 @@ func TestAddADevice(t *testing.T) {
 	}
 }
 
+// What a device may do is changed on the page: what it could not before it can at
+// once, and what it could no more. Who writes nonsense is told what is wrong, and
+// nothing typed is lost.
+func TestPermitADevice(t *testing.T) {
+	h := house.New(t, house.Config{Program: program, Users: nobodyElse, More: consoleSection})
+	p := login(t, h, chrome.View{}, admin)
+	p.Forgive(`400 \(.*\) \(.*/api/v1/users/pump\)`)
+	show(p, h, "devices")
+	p.Click("link", "^Add a device$")
+	for name, good := range map[string]bool{"-pump": false, ".pump": false, "_pump": false, "pump room": false, "Pump.2_": true, "2": true, strings.Repeat("p", 33): false} {
+		p.Fill("textbox", "^Name$", name)
+		if got := chrome.Eval[bool](p, "document.querySelector('#name').checkValidity()"); got != good && len(name) <= 32 {
+			t.Errorf("name %q: got %v, want %v", name, got, good)
+		}
+	}
+	p.Fill("textbox", "^Name$", "pump")
+	p.Click("button", "^Add the device$")
+	p.Find("heading", "pump may connect now")
+	pump := house.Login{User: "pump", Password: shownPassword(p)}
+	may := func(topic string) bool {
+		t.Helper()
+		out, err := house.TryPub(h.MQTT, pump, "-V", "5", "-t", topic, "-q", "1", "-m", "x")
+		refused := strings.Contains(out, "Not authorized")
+		if err != nil && !refused {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return !refused
+	}
+	if !may("home/pump/state") || may("garden/pump") {
+		t.Error("at first: want its own topics alone")
+	}
+	p.Click("link", "^Done, I have the password$")
+	p.Find("link", "^Add a device$")
+	p.Do(`document.querySelector('details').open = true`)
+	p.Click("button", "^What it may do$")
+	p.Find("heading", "^Change what pump may do$")
+	if got := chrome.Eval[string](p, "document.querySelector('dialog :checked').value"); got != "own" {
+		t.Errorf("chosen is %q, want own", got)
+	}
+	p.Click("radio", "^What I write here")
+	inViews(t, p, "permit")
+	p.Look(views[0])
+	p.Fill("textbox", "^May publish to", "garden/#/wrong")
+	p.Click("button", "^Change it$")
+	p.Sees("that is no topic filter. Write topics such as")
+	p.Fill("textbox", "^May publish to", "garden/#")
+	p.Click("button", "^Change it$")
+	p.Sees("Publishes garden/#")
+	if may("home/pump/state") || !may("garden/pump") {
+		t.Error("at last: want the garden alone")
+	}
+
+	p.Click("button", "^What it may do$")
+	if got := chrome.Eval[string](p, "document.querySelector('dialog #publish').value"); got != "garden/#" {
+		t.Errorf("the dialog has %q, want what it may now", got)
+	}
+	p.Click("button", "^Cancel$")
+	p.Gone("heading", "^Change what pump may do$")
+}
+
 // Who makes a mistake is told what is wrong, and what to do; who adds a device
 // where none needs a password, that this is still so.
 func TestAddADeviceToAnOpenHouse(t *testing.T) {
@@ -113,7 +173,7 @@ func TestAddADeviceToAnOpenHouse(t *testing.T) {
 	show(looks, h, "devices")
 	looks.Do(`document.querySelector('details').open = true`)
 	looks.Sees("display")
-	for _, what := range []string{"^Add a device$", "^Remove$", "^New password$"} {
+	for _, what := range []string{"^Add a device$", "^Remove$", "^New password$", "^What it may do$"} {
 		if found := append(looks.All("button", what), looks.All("link", what)...); len(found) > 0 {
 			t.Errorf("who may look only is offered %v", found)
 		}

@@ -1,5 +1,6 @@
 import { h, put } from "./dom.js";
 import { confirm } from "./confirm.js";
+import { rights } from "./rights.js";
 import { secret } from "./secret.js";
 import { plural } from "./format.js";
 
@@ -27,6 +28,7 @@ export function people(app) {
 
 	function one(u) {
 		const buttons = app.role === "admin" && u.kept === "here" && h("span", { class: "row right" },
+			u.name !== app.user && h("button", { type: "button", onclick: () => permit(u) }, "What it may do"),
 			h("button", { type: "button", onclick: () => renew(u.name) }, "New password"),
 			u.name !== app.user && h("button", { type: "button", class: "danger", onclick: () => remove(u) }, "Remove"));
 		const may = (what, list) => h("span", {}, what, " ", list?.length ? list.map((f, i) => [i > 0 && ", ", h("code", { class: "long" }, f)]) : "nothing", ". ");
@@ -46,6 +48,31 @@ export function people(app) {
 			dialog.showModal();
 		} catch (e) {
 			app.fail(e);
+		}
+	}
+
+	// permit asks what a user may do from now on. What is wrong is said in the dialog,
+	// and nothing that was typed is lost.
+	function permit(u) {
+		const may = rights(() => u.name, u), problem = h("p", { class: "problem", role: "alert" });
+		const dialog = h("dialog", { "aria-labelledby": "permit" }, h("h2", { id: "permit" }, `Change what ${u.name} may do`),
+			h("form", { onsubmit: change }, may.element, problem, h("div", { class: "row" },
+				h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), h("button", { class: "main" }, "Change it"))));
+		dialog.addEventListener("close", () => dialog.remove());
+		document.body.append(dialog);
+		dialog.showModal();
+
+		async function change(event) {
+			event.preventDefault();
+			put(problem);
+			try {
+				await app.api("PUT", `/v1/users/${encodeURIComponent(u.name)}`, may.rules());
+				dialog.close();
+				app.say(`${u.name} may do something else now.`);
+				load();
+			} catch (e) {
+				put(problem, [e.message, e.hint].join(" "));
+			}
 		}
 	}
 
