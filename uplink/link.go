@@ -57,6 +57,8 @@ type link struct {
 	factor    atomic.Int32 // of the ack deadline
 	late      atomic.Bool
 	mean, dev atomic.Int64 // round trip
+	tripAt    atomic.Int64 // when it was last measured, in ns since born
+	born      time.Time
 
 	leaving atomic.Pointer[transfer] // where the link is asked to go; who takes it out finishes it
 
@@ -99,7 +101,7 @@ var errRolled = errors.New("the configuration changed")
 func newLink(u *Uplink, index int, id string) *link {
 	l := &link{
 		up: u, index: index, id: id, log: u.log.With("link", id), bell: newBell(), trouble: map[string]*trouble{}, place: -1,
-		said: true, state: Stopped, since: time.Now(), faults: map[Fault]int64{},
+		said: true, state: Stopped, since: time.Now(), born: time.Now(), faults: map[Fault]int64{},
 	}
 	l.factor.Store(1)
 	return l
@@ -407,6 +409,17 @@ func (l *link) setSlow(slow bool) {
 		l.up.history.add(Event{Kind: EventRecover, Link: l.id, From: l.at, To: l.at, After: time.Since(l.since)})
 		l.state, l.cause, l.fault, l.since = Connected, "", "", time.Now()
 	}
+}
+
+// tripFresh is for how long a round trip tells how the line is, without another one.
+const tripFresh = time.Minute
+
+// shownTrip is the round trip for people: 0 when none was measured lately.
+func (l *link) shownTrip() time.Duration {
+	if time.Since(l.born)-time.Duration(l.tripAt.Load()) > tripFresh {
+		return 0
+	}
+	return time.Duration(l.mean.Load())
 }
 
 func (l *link) roundTrip() rtt {

@@ -316,4 +316,5 @@ func (u *upward) idle() (awaited int) {
 func (u *upward) shareTrip() {
 	u.link.mean.Store(int64(u.trip.mean))
 	u.link.dev.Store(int64(u.trip.dev))
+	u.link.tripAt.Store(int64(u.wire.base.Sub(u.link.born)) + u.wire.now)
 }

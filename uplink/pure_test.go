@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -362,6 +363,24 @@ func TestHandshakeSeedsTheRoundTrip(t *testing.T) {
 	before := r
 	if r.seed(20 * time.Millisecond); r != before {
 		t.Errorf("a shorter handshake: got %v, want %v as before", r, before)
+	}
+}
+
+// What is shown of a round trip is of this minute; what is late is judged by it for
+// as long as nothing else is known.
+func TestRoundTripShown(t *testing.T) {
+	l := newLink(&Uplink{log: slog.New(slog.DiscardHandler)}, 0, "u0")
+	l.born = time.Now().Add(-time.Hour)
+	u := upward{link: l, wire: &wire{base: time.Now().Add(-30 * time.Minute), now: int64(30*time.Minute - 10*time.Second)}}
+	u.trip.add(time.Second)
+	u.shareTrip()
+	if got := l.stats().RTT; got != time.Second {
+		t.Errorf("after 10 s: got %v, want 1s", got)
+	}
+	u.wire.now -= int64(tripFresh)
+	u.shareTrip()
+	if got := l.stats().RTT; got != 0 || l.roundTrip().mean != time.Second {
+		t.Errorf("after 70 s: got %v, and %v to judge by, want 0s and 1s", got, l.roundTrip().mean)
 	}
 }
 

@@ -45,7 +45,7 @@ type LinkStats struct {
 	Cause    string        // why it is not up, in words; "" when it is
 	Fault    Fault         // the kind of cause
 	Since    time.Time     // of the state
-	RTT      time.Duration // smoothed, of PUBLISH to PUBACK
+	RTT      time.Duration // smoothed, of PUBLISH to PUBACK; 0: none in the last minute
 
 	InFlight   int   // sent up and unanswered; on the down link: received and not settled
 	Sent       int64 // PUBLISH packets, repetitions too
@@ -144,7 +144,7 @@ func (l *link) stats() LinkStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := LinkStats{
-		ID: l.id, State: l.state, Cause: l.cause, Fault: l.fault, Faults: maps.Clone(l.faults), Since: l.since, RTT: time.Duration(l.mean.Load()),
+		ID: l.id, State: l.state, Cause: l.cause, Fault: l.fault, Faults: maps.Clone(l.faults), Since: l.since, RTT: l.shownTrip(),
 		Reconnects: max(l.attempts-1, 0), Failovers: l.moves,
 		Returns: l.returns, ReturnsFailed: l.notReturned, ReturnCause: l.whyNot,
 		Redirects: l.redirects.Load(), Astray: l.astray.Load(),

@@ -123,7 +123,7 @@ type Link struct {
 	Fault      string  `json:"fault"` // the kind, for programs; "" when all is well
 	Since      Time    `json:"since"`
 	Lasting    float64 `json:"lasting"` // seconds in this state, by a clock that does not jump
-	RTT        float64 `json:"rtt"`     // seconds; 0: not known
+	RTT        float64 `json:"rtt"`     // seconds; 0: not known, or not measured in the last minute
 	InFlight   int     `json:"in_flight"`
 	Sent       int64   `json:"sent"`
 	Acked      int64   `json:"acked"`

@@ -43,7 +43,7 @@ func (w *writer) link(l uplink.LinkStats, labels ...string) {
 		info(w, "link_fault", "Why a link is not up, while it is not.", append(labels[:4:4], "fault", string(l.Fault))...)
 	}
 	gauge(w, "link_state_seconds", "How long a link has been in its state.", time.Since(l.Since).Seconds(), labels...)
-	gauge(w, "link_round_trip_seconds", "Smoothed time from a message to its acknowledgement; 0 before the first.", l.RTT.Seconds(), labels...)
+	gauge(w, "link_round_trip_seconds", "Smoothed time from a message to its acknowledgement; 0 when there was none in the last minute.", l.RTT.Seconds(), labels...)
 	gauge(w, "link_in_flight_messages", "Messages sent and not acknowledged; of a down link commands that are not settled.", l.InFlight, labels...)
 	gauge(w, "link_commands", "Commands received and not settled.", l.Commands, labels...)
 
