@@ -176,8 +176,8 @@ func listUsers(out io.Writer, all *control.Users) error {
 	err := w.Flush()
 	if all.Fault != "" {
 		fmt.Fprintln(out, "Users who were added here cannot log in, because their file is damaged: "+all.Fault)
-	}
-	if len(all.Users) == 0 {
+		fmt.Fprintln(out, "Put it right or restore a backup, then: sudo systemctl reload tidegate")
+	} else if len(all.Users) == 0 {
 		fmt.Fprintln(out, "There are no users. Add one: tidegate device add NAME")
 	}
 	if all.Open {

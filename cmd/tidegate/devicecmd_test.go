@@ -106,3 +106,14 @@ func TestDeviceCommands(t *testing.T) {
 		}
 	}
 }
+
+// While the file of users is damaged the list says so, and not that there are none.
+func TestListOfDamagedUsers(t *testing.T) {
+	var out strings.Builder
+	if err := listUsers(&out, &control.Users{Fault: "users.toml:1 is cut off"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "damaged: users.toml:1 is cut off\nPut it right or restore a backup") || strings.Contains(got, "There are no users") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -162,8 +162,7 @@ func homeFindings(s *Status, r *Readings, p *past) (out []Finding) {
 	}
 	if r.UsersFault != "" {
 		add(levelTrouble, "home", "Users who were added here cannot log in: their file is damaged", r.UsersFault+". Put it right, or restore a backup, "+reload)
-	}
-	if r.NobodyIn {
+	} else if r.NobodyIn {
 		add(levelAttention, "home", "No device may connect yet", "Add the first on the page Devices or with: sudo tidegate device add NAME")
 	}
 	then, ok := p.before(r.At, lostSpan)

@@ -129,6 +129,24 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// While the file of users is damaged nobody is told to add one.
+func TestDamagedUsers(t *testing.T) {
+	r := healthy(cloudOf())
+	r.NobodyIn, r.UsersFault = true, "users.toml:1 is cut off"
+	for _, f := range judged(r, &past{}).Findings {
+		if strings.Contains(f.What, "No device may connect") {
+			t.Errorf("got %+v", f)
+		}
+	}
+	var out strings.Builder
+	for _, f := range judged(r, &past{}).Findings {
+		out.WriteString(f.What + ". " + f.Hint)
+	}
+	if !strings.Contains(out.String(), "their file is damaged. users.toml:1 is cut off. Put it right, or restore a backup") {
+		t.Errorf("got %s", &out)
+	}
+}
+
 // Every fault that the uplink knows has words.
 func TestEveryFaultHasWords(t *testing.T) {
 	for f, x := range troubles {

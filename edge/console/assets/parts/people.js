@@ -20,7 +20,7 @@ export function people(app) {
 			put(fault, all.fault && `The users that were added here cannot log in, because their file is damaged: ${all.fault}`);
 			put(open, all.open && users.length > 0 && "Devices without a password may come in as well: a listener says anonymous = true.");
 			put(rows, users.map(one));
-			if (!users.length) put(rows, h("li", { class: "muted" }, "There are no users: who comes in, and what they may do, is for each listener to say."));
+			if (!users.length && !all.fault) put(rows, h("li", { class: "muted" }, "There are no users: who comes in, and what they may do, is for each listener to say."));
 		} catch (e) {
 			put(rows, h("li", { class: "problem" }, [e.message, e.hint].join(" ")));
 		}
