@@ -157,8 +157,13 @@ func (c *sessionChange) hole(at uint64) {
 // finish adds the session's own row if it is not on disk as it is. s.mu is held.
 func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now time.Time) sessionChange {
 	v := &savedSession{number: c.next.number, id: s.id, user: s.user, expiry: s.expiry, left: s.expiry}
-	if left := min(max(s.until.Sub(now), time.Second), s.expiry); !online && (k.last || s.expiry-left > s.expiry/10) {
-		v.left = left
+	left := min(s.until.Sub(now), s.expiry)
+	if left > 0 {
+		left = max(left, time.Second) // the row has whole seconds
+	}
+	// A client that is just coming back has no end of its session.
+	if !online && !s.until.IsZero() && (k.last || s.expiry-left > s.expiry/10) {
+		v.left = max(left, 0)
 	} else {
 		v.still = true
 	}

@@ -172,3 +172,22 @@ func TestWhatWasSentOutlivesItsExpiry(t *testing.T) {
 		t.Errorf("%d messages queued, %d bytes", got.Queued, got.QueuedBytes)
 	}
 }
+
+// A session whose time is over at a clean stop is not there after it.
+func TestSessionOverAtAStop(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir)
+	connect(t, b, "s", resume(), expiry(3600)).bye()
+	stop()
+	s := b.sessionWith("s")
+	s.until = time.Now().Add(-time.Second)
+	k := &keeper{kept: map[*session]*keptSession{}, seed: b.seed, last: true}
+	room := int64(0)
+	if c, _, ok := k.compare(s, keptSession{number: 1}, time.Now(), &room); !ok || c.row.left != 0 {
+		t.Errorf("kept %v, with %v left", ok, c.row.left)
+	}
+	s.until = time.Time{} // its client is coming back
+	if c, _, ok := k.compare(s, keptSession{number: 1}, time.Now(), &room); !ok || c.row.left != time.Hour {
+		t.Errorf("coming back: kept %v, with %v left", ok, c.row.left)
+	}
+}
