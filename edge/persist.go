@@ -424,10 +424,10 @@ func (s *session) requeue(v *savedSession, final bool) (whole bool) {
 		if one.at < o.base+uint64(sent) {
 			continue
 		}
+		whole = whole && !one.over && o.base+uint64(o.n) == one.at
 		if one.over { // [MQTT-3.3.2-5]; what was sent goes on [MQTT-4.3.3-7]
 			continue
 		}
-		whole = whole && o.base+uint64(o.n) == one.at
 		o.add(s.restored(one))
 		s.grown(one.m, 1)
 	}

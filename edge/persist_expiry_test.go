@@ -173,6 +173,32 @@ func TestWhatWasSentOutlivesItsExpiry(t *testing.T) {
 	}
 }
 
+// The place of a message that was over at a restart is not the place of the next
+// one: that is written, and there after another restart.
+func TestQueueGoesOnAfterWhatExpired(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := startIn(t, dir, every(20*time.Millisecond))
+	s := connect(t, b, "s", resume(), expiry(3600))
+	s.subscribe(sub{filter: "t", qos: 1})
+	s.bye()
+	b.Publish(&Message{Topic: "t", Payload: []byte("short"), QoS: 1, Expiry: 100, Accepted: time.Now().Add(-50 * time.Second)}, Ticket{})
+	until(t, "it is written", func() bool { return b.Stats().DiskQueued > 0 })
+	away := b.sessionWith("s")
+	away.mu.Lock()
+	older := *away.out.at(0).m
+	older.Accepted = older.Accepted.Add(-time.Minute)
+	away.out.at(0).m = &older
+	away.mu.Unlock()
+	stop()
+	b, stop = startIn(t, dir)
+	connect(t, b, "p").publish("t", "next", 1)
+	stop()
+	b, _ = startIn(t, dir)
+	s = connect(t, b, "s", resume(), expiry(3600))
+	s.message("t", "next")
+	s.nothing()
+}
+
 // A session whose time is over at a clean stop is not there after it.
 func TestSessionOverAtAStop(t *testing.T) {
 	dir := t.TempDir()
