@@ -117,7 +117,15 @@ func (b *Broker) passOn(list []inheritance) {
 	}
 	bt := newBatch(b)
 	for _, one := range list {
-		b.deliverTo(bt, one.to.s, one.m, &one.to.form, nil)
+		if b.deliverTo(bt, one.to.s, one.m, &one.to.form, nil) {
+			continue
+		}
+		g, _ := b.trie.sharersOf(one.to.filter) // its session is ending, too
+		for range g.members {
+			if to := g.pick(one.m.QoS); to == nil || b.deliverTo(bt, to.s, one.m, &to.form, nil) {
+				break
+			}
+		}
 	}
 	bt.full = bt.full[:0]
 	bt.settle(nil)
