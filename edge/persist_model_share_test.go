@@ -333,7 +333,5 @@ func (m *shareModel) finish() {
 			m.t.Errorf("message %d of QoS %d is with %d", n, m.sent[n].qos, at)
 		}
 	}
-	if got := m.b.Stats(); got.Queued != 0 || got.QueuedBytes != 0 || got.DroppedQueue != 0 {
-		m.t.Errorf("%d messages queued, %d bytes, %d dropped", got.Queued, got.QueuedBytes, got.DroppedQueue)
-	}
+	checkEmpty(m.t, m.b)
 }

@@ -442,7 +442,21 @@ func (m *sessionModel) finish() {
 	if len(m.owed)+len(m.held) > 0 {
 		m.t.Fatalf("%v not sent again, exchanges of %v open", m.owed, m.held)
 	}
-	if got := m.b.Stats(); got.Queued != 0 || got.QueuedBytes != 0 || got.DroppedQueue != 0 {
-		m.t.Errorf("%d messages queued, %d bytes, %d dropped", got.Queued, got.QueuedBytes, got.DroppedQueue)
+	checkEmpty(m.t, m.b)
+}
+
+// checkEmpty says what the sessions of b still hold after everything has come to
+// its end.
+func checkEmpty(t *testing.T, b *Broker) {
+	t.Helper()
+	if got := b.Stats(); got.Queued != 0 || got.QueuedBytes != 0 || got.DroppedQueue != 0 {
+		t.Errorf("%d messages queued, %d bytes, %d dropped", got.Queued, got.QueuedBytes, got.DroppedQueue)
+	}
+	for _, s := range b.sessions() {
+		s.mu.Lock()
+		if o := &s.out; o.n != 0 || o.held != 0 || o.flying != 0 {
+			t.Errorf("%s holds %d deliveries, %d bytes, %d in flight", s.id, o.n, o.held, o.flying)
+		}
+		s.mu.Unlock()
 	}
 }
