@@ -162,9 +162,16 @@ func TestDownloadGivesUp(t *testing.T) {
 	g := newGateway(t, "v1.0.0")
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := g.download(s.URL, "").run(ctx); err == nil || !strings.Contains(err.Error(), "refused") {
+	d, tries := g.download(s.URL, ""), 0
+	d.pause = 50 * time.Millisecond
+	d.say = func(int, string) {
+		if tries++; tries == 3 {
+			cancel()
+		}
+	}
+	if _, err := d.run(ctx); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("got %v, want it to say that the connection was refused", err)
 	}
 }
