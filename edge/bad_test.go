@@ -241,9 +241,9 @@ func TestKeepAlive(t *testing.T) {
 	start := time.Now()
 	p := connect(t, b, "p", keepAlive(1), willOf("will/p", "gone", 0, false, 0))
 	old := connect(t, b, "old", keepAlive(1), version(4))
-	lively := connect(t, b, "lively", keepAlive(1))
+	lively := connect(t, b, "lively", keepAlive(2))
 	go func() {
-		for range 20 {
+		for range 30 {
 			if _, err := lively.nc.Write([]byte{0xc0, 0}); err != nil {
 				return
 			}
@@ -261,7 +261,7 @@ func TestKeepAlive(t *testing.T) {
 		t.Fatalf("a 3.1.1 client got DISCONNECT %#x", got)
 	}
 	lively.nc.SetReadDeadline(time.Time{})
-	for range 15 {
+	for range 25 {
 		lively.expect(packets.Pingresp)
 	}
 }

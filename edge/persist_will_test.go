@@ -14,7 +14,7 @@ func TestDelayedWillsAcrossRestart(t *testing.T) {
 	s := connect(t, b, "s", resume(), expiry(3600))
 	s.subscribe(sub{filter: "will/#", qos: 1})
 	s.bye()
-	for id, delay := range map[string]uint32{"gone": 1, "late": 3600, "back": 3600} {
+	for id, delay := range map[string]uint32{"gone": 3, "late": 3600, "back": 3600} {
 		p := connect(t, b, id, resume(), expiry(7200), willOf("will/"+id, "x", 2, true, delay))
 		p.nc.Close()
 	}

@@ -129,6 +129,7 @@ func TestWill(t *testing.T) {
 	m := startMosquitto(t)
 	a, b := newRelay(t, m.addr), newRelay(t, m.addr) // two ways into one cluster
 	cfg := present("mqtt://"+a.addr(), "mqtt://"+b.addr())
+	cfg.OfflineAfter = conf.Duration(3 * time.Second) // "at once" is longer on a busy machine
 	e := listen(t, m.addr)
 	u, _ := begin(t, cfg, Options{})
 	first := e.is(t, "the birth is there", online)
