@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // quiet is how long a test listens for what must not happen, after something
 // that would have come later has come already where that is possible.

@@ -12,7 +12,7 @@ import (
 )
 
 // clientPatience is how long a test waits for a client to do what it must.
-const clientPatience = 30 * time.Second
+const clientPatience = time.Minute
 
 // process is a client that runs, and its lines of output.
 type process struct {

@@ -75,7 +75,7 @@ func (m *mosquitto) signal(s syscall.Signal) { m.cmd.Process.Signal(s) }
 // eventually polls until ok, or fails the test after a time no healthy run needs.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for until := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatalf("waited in vain: %s", what)
 		}
