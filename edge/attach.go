@@ -328,6 +328,9 @@ func (c *conn) join(pk *packets.Packet, id string, said packets.Properties) erro
 			old.takeOver()
 		}
 		now := time.Now()
+		if s.user == c.grant.Load().user {
+			s.recall()
+		}
 		if pk.Connect.Clean || !s.allowed(c.grant.Load()) || !s.revive(now) {
 			c.b.endSession(s)
 			s = nil

@@ -102,6 +102,7 @@ func TestConfigProblems(t *testing.T) {
 		"limits.write-timeout":           func(c *Config) { c.Limits.WriteTimeout = conf.Duration(time.Millisecond) },
 		"limits.unacknowledged":          func(c *Config) { c.Limits.Unacknowledged = 65536 },
 		"session.in-flight":              func(c *Config) { c.Session.InFlight = 0 },
+		"session.will-grace":             func(c *Config) { c.Session.WillGrace = conf.Duration(2 * time.Hour) },
 		"session.queue-bytes":            func(c *Config) { c.Session.QueueBytes = 0 },
 		"session.max-expiry":             func(c *Config) { c.Session.MaxExpiry = -1 },
 		"limits.connect-timeout":         func(c *Config) { c.Limits.ConnectTimeout = 0 },

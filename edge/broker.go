@@ -183,7 +183,7 @@ func (b *Broker) Addrs() []net.Addr {
 // Run serves until ctx ends, then reads no more, waits a little for what was
 // accepted to be acknowledged, disconnects everybody and returns when the last
 // goroutine has stopped, within three seconds or so. Wills are not published at
-// a clean stop: no device has failed. One with a delay waits on, on disk.
+// a clean stop, but after the next start, unless their clients are back by then.
 func (b *Broker) Run(ctx context.Context) error {
 	var accepters, others sync.WaitGroup
 	storing, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -89,6 +89,11 @@ type SessionConfig struct {
 	// Sessions bounds the sessions kept for clients that are not connected.
 	Sessions int `toml:"sessions"`
 
+	// WillGrace is how long a client that was connected when the gateway went down
+	// may take to come back before its will is published; 0: wills are published at
+	// the start.
+	WillGrace conf.Duration `toml:"will-grace"`
+
 	// Subscriptions bounds those of one session.
 	Subscriptions int `toml:"subscriptions"`
 
@@ -141,6 +146,7 @@ func DefaultConfig() Config {
 		Session: SessionConfig{
 			MaxExpiry:     conf.Duration(7 * 24 * time.Hour),
 			Sessions:      5000,
+			WillGrace:     conf.Duration(30 * time.Second),
 			Subscriptions: 1000,
 			InFlight:      1000,
 			Queue:         10_000,
@@ -230,6 +236,7 @@ func (c Config) checkNumbers() []conf.Problem {
 	s := c.Session
 	span("session.max-expiry", s.MaxExpiry, 0, 10*365*24*time.Hour)
 	num("session.sessions", s.Sessions, 0, many)
+	span("session.will-grace", s.WillGrace, 0, time.Hour)
 	num("session.subscriptions", s.Subscriptions, 1, many)
 	num("session.in-flight", s.InFlight, 1, 32767)
 	num("session.queue", s.Queue, 1, many)

@@ -54,8 +54,12 @@
 // Nothing is done for that while a message passes. Each interval the sessions
 // are compared with the file; a message acknowledged by then is never written.
 //
-// A will that waits for its delay is kept with its session, and goes on with what
-// was left at the last commit. The time of a session runs while its client is
+// A stop publishes no wills, but puts them off until the restart, as MQTT lets it
+// [MQTT 5, 3.1.2.5]: those of clients that were connected are on disk, sessions or
+// none, from five minutes after they came, and after a clean stop in any case. A
+// device that comes and goes costs two commits in five minutes at most by that, and
+// one that stays none. A will that waits for its delay is kept with its session,
+// and goes on with what was left at the last commit. The time of a session runs while its client is
 // away, on disk from a tenth of its expiry on: a device that comes and goes costs
 // no commits. At a start sessions are judged by the permissions that hold then.
 // For one client that is away the card is given, at a sync-interval of 1m and 100
@@ -114,7 +118,11 @@
 // There is no enhanced authentication: a CONNECT that asks for one is refused with
 // 0x8C. A client whose Maximum Packet Size is too small for its CONNACK or SUBACK
 // is disconnected with 0x95. No reason strings are sent.
-// A clean stop publishes no wills: no device has failed then. One with a delay, of
-// a session that stays, is kept, and published when its client is not back after
-// the restart within the delay [MQTT 5, 3.1.2.5].
+// A client that the gateway itself has cut off takes its will back when it returns
+// within session.will-grace of the restart, where [MQTT-3.1.2-8] knows only the
+// will's own delay: it has not failed, and an update need not tell of hundreds of
+// devices that they are offline. With a grace of 0 all wills are published at the
+// start. A client whose DISCONNECT came after the last commit before a power cut
+// has to return, too, and one that came in the last five minutes before it has no
+// will.
 package edge

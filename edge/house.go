@@ -213,6 +213,15 @@ func (s *session) revive(now time.Time) bool {
 	return !s.dead
 }
 
+// recall takes back a will that only the gateway's own end has caused.
+func (s *session) recall() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.will != nil && s.will.shut {
+		s.leaveWill(nil)
+	}
+}
+
 // dueWill takes the will whose delay is over.
 func (s *session) dueWill(now time.Time) *will {
 	s.mu.Lock()

@@ -168,27 +168,37 @@ func (b *Broker) detach(c *conn) {
 	if w != nil {
 		w.grant = may
 	}
-	if w != nil && !ends && w.delay > 0 {
+	stopping, waits := b.isStopping(), false
+	switch {
+	case w == nil:
+	case stopping: // it is published after the restart, unless the client is back
+		w.due, w.shut, waits = now.Add(min(w.delay, s.expiry)), true, !s.dead
+		s.leaveWill(w)
+		w = nil
+	case !ends && w.delay > 0:
 		w.due = now.Add(min(w.delay, s.expiry))
 		s.leaveWill(w)
 		w = nil
 	}
 	var left []inheritance
-	if !ends && !c.taken.Load() && !b.isStopping() {
+	if !ends && !c.taken.Load() && !stopping {
 		left = s.handOver()
 	}
 	s.until = now.Add(s.expiry)
 	s.leftAt.Store(b.departures.Add(1))
 	s.mu.Unlock()
-	if b.isStopping() {
+	if stopping {
 		waiters = nil // the session ends with the process: who sent the message keeps it
 	}
 	for _, wait := range waiters {
 		wait.done()
 	}
 	b.passOn(left)
-	if w != nil && !b.isStopping() {
+	if w != nil {
 		b.publishWill(c.batch(), w, s)
+	}
+	if ends && waits {
+		return // keeper takes the will
 	}
 	if ends {
 		b.endSession(s)

@@ -16,6 +16,10 @@ import (
 // written down: a client that acknowledges promptly costs the card nothing.
 const defaultYouth = 2 * time.Second
 
+// defaultSteady is how long a client is connected before its will is written down,
+// for a power cut: one that comes and goes costs the card little.
+const defaultSteady = 5 * time.Minute
+
 // keeper writes sessions to edge.db: at each commit it looks at all of them and
 // writes what differs from what is there. So a message costs nothing on its way,
 // and one that came and was acknowledged between two commits is never written.
@@ -24,6 +28,7 @@ type keeper struct {
 	sessions func() []*session // those to be kept
 	most     int64             // most bytes of rows of deliveries
 	youth    time.Duration
+	steady   time.Duration
 	kept     map[*session]*keptSession
 	next     uint64 // number of the next session
 	bytes    int64  // of rows of deliveries on disk
@@ -83,6 +88,9 @@ func (k *keeper) changes(now time.Time) (list []sessionChange, unsaved int) {
 func (k *keeper) compare(s *session, kept keptSession, now time.Time, room *int64) (c sessionChange, unsaved int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.expiry == 0 && kept.lo == kept.hi && k.will(s, now) != nil {
+		return k.finish(s, sessionChange{s: s, next: kept}, &outbox{}, s.conn.Load() != nil, now), 0, true
+	}
 	if s.dead || s.expiry == 0 {
 		return c, 0, false
 	}
@@ -167,8 +175,9 @@ func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now
 	} else {
 		v.still = true
 	}
-	if w := s.will; w != nil {
-		v.will = &savedWill{max(w.due.Sub(now), 0), w.msg}
+	v.will = k.will(s, now)
+	if s.expiry == 0 {
+		return k.changed(s, c, v) // of it nothing else stays
 	}
 	for _, sub := range s.subs {
 		v.subs = append(v.subs, savedSub{sub.filter, sub.options(), sub.ids})
@@ -193,6 +202,23 @@ func (k *keeper) finish(s *session, c sessionChange, o *outbox, online bool, now
 			v.received = append(v.received, savedExchange{uint64(id), settled})
 		}
 	}
+	return k.changed(s, c, v)
+}
+
+// will is that of a session: one that waits, or of a client that is connected and
+// has been for some time.
+func (k *keeper) will(s *session, now time.Time) *savedWill {
+	if w := s.will; w != nil {
+		return &savedWill{max(w.due.Sub(now), 0), w.shut, w.msg}
+	}
+	if c := s.conn.Load(); c != nil && c.will != nil && now.Sub(c.came) >= k.steady {
+		return &savedWill{min(c.will.delay, s.expiry), true, c.will.msg}
+	}
+	return nil
+}
+
+// changed adds the row to c unless it is on disk as it is.
+func (k *keeper) changed(s *session, c sessionChange, v *savedSession) sessionChange {
 	state := v.appendState(nil)
 	if v.still {
 		state = append(state, 1)
@@ -305,10 +331,13 @@ func (k *keeper) age(list []sessionChange) []sessionChange {
 func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 	k := &b.store.keeper
 	now := time.Now()
+	stay := 0
 	for _, v := range saved {
 		k.next = max(k.next, v.number)
 		older := b.seats[v.id]
-		if older == nil && len(b.absent) >= b.config().Session.Sessions {
+		if stay++; older != nil || v.expiry == 0 {
+			stay--
+		} else if stay > b.config().Session.Sessions {
 			b.stats.droppedSessions.Add(1)
 			v.left = 0
 		}
@@ -330,6 +359,9 @@ func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 			}
 		} else {
 			s.dead = true // keepHouse ends it, with its will and what it leaves to others
+			if v.expiry == 0 && s.will != nil {
+				s.until = s.will.due
+			}
 		}
 		b.seats[v.id] = &seat{sess: s}
 		b.absent[s] = struct{}{}
@@ -371,7 +403,11 @@ func (b *Broker) revived(v *savedSession, final bool, now time.Time) (s *session
 	}
 	if w := v.will; w != nil {
 		w.m.From = v.id
-		s.will = &will{msg: w.m, due: now.Add(w.left), grant: &grant{user: v.user}} // until it is judged
+		grace := b.config().Session.WillGrace.Std()
+		if w.shut {
+			w.left = max(w.left, grace)
+		}
+		s.will = &will{msg: w.m, due: now.Add(w.left), shut: w.shut && grace > 0, grant: &grant{user: v.user}} // until it is judged
 	}
 	if final {
 		s.serial = v.serial

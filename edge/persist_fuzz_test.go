@@ -13,7 +13,7 @@ func FuzzSessionRow(f *testing.F) {
 	for _, v := range []*savedSession{{id: "c", expiry: time.Hour, left: time.Minute}, {
 		id: "c", user: "u", expiry: time.Hour, left: time.Hour, base: 1 << 40, first: 65534, serial: 9, states: []byte{isSent, isReleased},
 		subs: []savedSub{{"a/#", 9, []uint32{3, 1 << 27}}, {"$share/g/t", 1, nil}}, received: []savedExchange{{7, 1}, {8, 0}},
-		will: &savedWill{time.Minute, Message{Topic: "t", Payload: []byte("x"), Properties: []byte{1}, QoS: 1, Retain: true, Expiry: 5}}}} {
+		will: &savedWill{time.Minute, true, Message{Topic: "t", Payload: []byte("x"), Properties: []byte{1}, QoS: 1, Retain: true, Expiry: 5}}}} {
 		row := encodeSession(key, v, now, true)
 		f.Add(row[:len(row)-rowTail])
 	}

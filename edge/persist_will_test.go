@@ -1,8 +1,14 @@
 package edge
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+	"go.etcd.io/bbolt"
+
+	"tidegate/internal/conf"
 )
 
 // A will that waits for its delay is published after a restart too, unless its
@@ -58,7 +64,7 @@ func TestTooManyAtTheStart(t *testing.T) {
 	waits := savedDelivery{m: of("t"), qos: 1, shared: "$share/g/t"}
 	b.restore([]*savedSession{
 		{number: 1, id: "kept", expiry: time.Hour, left: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}},
-		{number: 2, id: "one too many", expiry: time.Hour, left: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}, will: &savedWill{time.Hour, *of("will")}, queue: []savedDelivery{waits}},
+		{number: 2, id: "one too many", expiry: time.Hour, left: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}, will: &savedWill{time.Hour, false, *of("will")}, queue: []savedDelivery{waits}},
 	}, false, true)
 	run(t, b)
 	until(t, "the will is retained", func() bool { return b.Stats().Retained == 1 })
@@ -81,7 +87,7 @@ func TestExpiredWhileOff(t *testing.T) {
 	}
 	waits := savedDelivery{m: of("t"), qos: 1, shared: "$share/g/t"}
 	b.restore([]*savedSession{
-		{number: 1, id: "p", expiry: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}, will: &savedWill{time.Hour, *of("will")}, queue: []savedDelivery{waits}},
+		{number: 1, id: "p", expiry: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}, will: &savedWill{time.Hour, false, *of("will")}, queue: []savedDelivery{waits}},
 		{number: 2, id: "other", expiry: time.Hour, left: time.Hour, subs: []savedSub{{"$share/g/t", 1, nil}}},
 	}, false, true)
 	run(t, b)
@@ -93,32 +99,128 @@ func TestExpiredWhileOff(t *testing.T) {
 	}
 }
 
-// A clean stop under connected clients publishes no wills. Whoever has a will
-// with a delay and a session that stays must be back within the delay after the
-// restart [MQTT 5, 3.1.2.5].
+// withGrace sets how long clients may take to come back after a restart.
+func withGrace(d time.Duration) func(*Config) {
+	return func(c *Config) { c.Session.WillGrace = conf.Duration(d) }
+}
+
+// hurry makes the wills of those who are away due d earlier.
+func hurry(b *Broker, d time.Duration) {
+	for _, s := range b.sessions() {
+		s.mu.Lock()
+		if s.will != nil && s.conn.Load() == nil {
+			sooner := *s.will
+			sooner.due = sooner.due.Add(-d)
+			s.will = &sooner
+			if s.expiry == 0 {
+				s.until = sooner.due
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// The wills of clients that a stop of the gateway has cut off are published after
+// the restart [MQTT-3.1.2-8], when their delay is over, but for those of clients
+// that are back within the grace, with their session or without.
 func TestWillsOfThoseConnectedAtAStop(t *testing.T) {
 	dir := t.TempDir()
 	b, stop := startIn(t, dir)
-	for id, delay := range map[string]uint32{"stays away": 1, "comes back": 3600, "waits": 3600, "no delay": 0} {
-		connect(t, b, id, resume(), expiry(7200), willOf("will/"+id, "x", 1, true, delay))
+	for id, delay := range map[string]uint32{"short delay": 60, "no delay": 0, "back": 0, "back afresh": 0, "long delay": 7000} {
+		connect(t, b, id, resume(), expiry(8000), willOf("will/"+id, "x", 1, true, delay))
 	}
-	connect(t, b, "no session", willOf("will/no session", "x", 1, true, 3600))
+	for _, id := range []string{"no session", "back without"} {
+		connect(t, b, id, willOf("will/"+id, "x", 1, true, 3600)) // its session ends with the connection, and the delay
+	}
+	connect(t, b, "gone", willOf("will/gone", "x", 1, true, 0)).bye()
 	stop()
 	if got := b.Stats().Wills; got != 0 {
 		t.Errorf("%d wills published at the stop", got)
 	}
 
-	b, stop = startIn(t, dir)
-	connect(t, b, "comes back", resume(), expiry(7200)).bye()
-	until(t, "one will is published", func() bool { return b.Stats().Wills == 1 })
+	b, stop = startIn(t, dir, withGrace(time.Hour))
 	s := connect(t, b, "s")
 	s.subscribe(sub{filter: "will/#", qos: 1})
-	s.message("will/stays away", "x")
+	for id, present := range map[string]bool{"back": true, "back afresh": false, "back without": false} {
+		opts := []option{resume(), expiry(8000)}
+		if id == "back afresh" {
+			opts = opts[1:]
+		}
+		p := dial(t, b)
+		if got := p.connect(id, opts...).SessionPresent; got != present {
+			t.Errorf("%s: session present %v, want %v", id, got, present)
+		}
+		p.bye()
+	}
 	s.nothing()
-	for id, want := range map[string]bool{"waits": true, "comes back": false, "no delay": false} {
-		if c, _ := b.Client(id); (c.Will != nil) != want {
-			t.Errorf("%s: will %+v, want one: %v", id, c.Will, want)
+	hurry(b, 90*time.Minute)
+	want := map[string]bool{"will/short delay": true, "will/no delay": true, "will/no session": true}
+	for len(want) > 0 {
+		pk := s.expect(packets.Publish)
+		s.ack(packets.Puback, pk.PacketID)
+		if !want[pk.TopicName] {
+			t.Errorf("got the will %s", pk.TopicName)
+		}
+		delete(want, pk.TopicName)
+	}
+	s.nothing()
+	s.bye()
+	stop()
+
+	b, _ = startIn(t, dir, withGrace(0))
+	if got := b.Stats().Retained; got != 3 {
+		t.Errorf("%d wills retained, want 3", got)
+	}
+	s = connect(t, b, "s")
+	s.subscribe(sub{filter: "will/#", handle: 2})
+	s.nothing()
+	if c, _ := b.Client("long delay"); c.Will == nil {
+		t.Error("the will with a long delay is gone")
+	}
+}
+
+// The wills of clients that were connected for some time are on disk: after a power
+// cut they are published, at once when there is no grace.
+func TestWillsAfterAPowerCut(t *testing.T) {
+	b := listenIn(t, t.TempDir(), every(20*time.Millisecond))
+	b.store.keeper.steady = 0
+	run(t, b)
+	connect(t, b, "session", resume(), expiry(3600), willOf("will/session", "x", 1, true, 0))
+	connect(t, b, "none", willOf("will/none", "x", 1, true, 0))
+	gone := connect(t, b, "gone", willOf("will/gone", "x", 1, true, 0))
+	until(t, "all are on disk", func() bool { return b.Stats().DiskSessions == 3 })
+	gone.bye()
+	until(t, "one has left the disk", func() bool { return b.Stats().DiskSessions == 2 })
+	for _, grace := range []time.Duration{0, time.Hour} {
+		dir := t.TempDir()
+		if err := b.store.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(filepath.Join(dir, "edge.db"), 0o600) }); err != nil {
+			t.Fatal(err)
+		}
+		after, stop := startIn(t, dir, withGrace(grace))
+		if grace > 0 {
+			connect(t, after, "none").bye()
+			connect(t, after, "session").bye()
+			until(t, "nobody has a session", func() bool { return len(after.sessions()) == 0 })
+		} else {
+			until(t, "the wills are published", func() bool { return after.Stats().Wills == 2 })
+		}
+		if got, want := after.Stats().Retained, map[bool]int{true: 2}[grace == 0]; got != want {
+			t.Errorf("grace of %v: %d wills, want %d", grace, got, want)
+		}
+		stop()
+	}
+}
+
+// A client that has just come is not worth a commit for its will.
+func TestWillIsNotWrittenAtOnce(t *testing.T) {
+	b := startBroker(t, Options{Dir: t.TempDir()})
+	connect(t, b, "p", willOf("will", "x", 1, true, 0))
+	s := b.sessionWith("p")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for later, want := range map[time.Duration]bool{0: false, 2 * defaultSteady: true} {
+		if got := b.store.keeper.will(s, s.conn.Load().came.Add(later)); (got != nil) != want {
+			t.Errorf("after %v: will %+v, want one: %v", later, got, want)
 		}
 	}
-	stop()
 }

@@ -87,7 +87,7 @@ func openStore(dir string, syncEvery time.Duration, budget *wear.Budget, log *sl
 	}
 	s := &store{dir: dir, path: filepath.Join(dir, "edge.db"), log: log, lock: lock, messages: 20_000, bytes: 32 << 20,
 		clock: wall.Now, rows: map[string]*storeRow{}, dirty: map[string]struct{}{}}
-	s.keeper = keeper{kept: map[*session]*keptSession{}, seed: maphash.MakeSeed(), most: 128 << 20, youth: defaultYouth}
+	s.keeper = keeper{kept: map[*session]*keptSession{}, seed: maphash.MakeSeed(), most: 128 << 20, youth: defaultYouth, steady: defaultSteady}
 	s.committer = wear.NewCommitter(budget, syncEvery, syncEvery, s.write)
 	return s, nil
 }

@@ -43,7 +43,7 @@ var (
 //	          byte as in SUBSCRIBE, count of identifiers and these; position of the first delivery, its
 //	          packet id less one; count of those sent, and a byte of state each; last exchange; count of
 //	          received QoS 2 ids, and of each the id and whether PUBREC was due;
-//	          1 and a will, or 0: QoS + 4 with RETAIN, expiry, topic, properties, payload
+//	          1 and a will, or 0: QoS + 4 with RETAIN + 8 when its client was connected, expiry, topic, properties, payload
 //	delivery: version byte; QoS + 4 with RETAIN; identifiers as above; filter of the shared subscription, or empty; topic; a row as of a retained message
 const sessionVersion = 1
 
@@ -62,7 +62,7 @@ type savedSession struct {
 	states   []byte
 	serial   uint32
 	received []savedExchange
-	will     *savedWill      // nil: none waits for its delay
+	will     *savedWill      // nil: none
 	queue    []savedDelivery // ascending positions
 }
 
@@ -78,6 +78,7 @@ type savedExchange struct {
 
 type savedWill struct {
 	left time.Duration // of its delay
+	shut bool          // its client was connected
 	m    Message
 }
 
@@ -213,7 +214,7 @@ func (v *savedSession) appendState(b []byte) []byte {
 
 // append writes a will, but for the time.
 func (w *savedWill) append(b []byte) []byte {
-	b = append(b, 1, w.m.QoS+4*b2u(w.m.Retain))
+	b = append(b, 1, w.m.QoS+4*b2u(w.m.Retain)+8*b2u(w.shut))
 	b = binary.AppendUvarint(b, uint64(w.m.Expiry))
 	b = appendField(b, w.m.Topic)
 	b = appendField(b, string(w.m.Properties))
@@ -233,7 +234,7 @@ func (r *reader) will(left uint64) *savedWill {
 		return nil
 	}
 	flags := r.byte()
-	w := &savedWill{left: time.Duration(min(left, never)) * time.Second}
+	w := &savedWill{left: time.Duration(min(left, never)) * time.Second, shut: flags&8 != 0}
 	w.m = Message{QoS: flags & 3, Retain: flags&4 != 0, Expiry: uint32(r.num()), Topic: r.text()}
 	if p := r.bytes(r.num()); len(p) > 0 {
 		w.m.Properties = bytes.Clone(p)

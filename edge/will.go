@@ -14,6 +14,7 @@ type will struct {
 	msg   Message // Accepted is set when it is published
 	delay time.Duration
 	due   time.Time // when it is published unless the client comes back
+	shut  bool      // it was the gateway that went: the client that comes back takes it back
 	grant *grant
 }
 
