@@ -50,9 +50,30 @@ func scroll(p *chrome.Page) strain {
 	})()`)
 }
 
+// workOf is what something costs the page's thread, in yardsticks: time of the
+// processor against time of the processor, so that what else runs on the machine
+// does not count.
+func workOf(p *chrome.Page, do func()) float64 {
+	p.Measure()
+	before := p.Measure().Work
+	do()
+	done := p.Measure().Work
+	chrome.Eval[float64](p, yardstick)
+	return float64(done-before) / float64(p.Measure().Work-done)
+}
+
+// What a page may cost that is scrolled for 4 s while 500 devices talk, by the
+// yardstick: all of it, of the processor's time, and the longest task, which is how
+// long somebody waits for an answer to a touch. It takes 1 to 3, and 0.2 at most. A
+// list of 400 devices made anew at each refresh takes 3.6, and 1.2 each time.
+const (
+	mostCrowdWork = 8
+	mostCrowdTask = 0.5
+)
+
 // 500 devices with 5000 topics that talk all the time: the pages stay light, also
-// for a processor that is six times slower. What is held to a bound is what is
-// the same on every machine; times only grossly, against this machine's own.
+// for a processor that is six times slower. What is held to a bound is what is the
+// same on every machine: elements, and the processor's work by that of the yardstick.
 func TestCrowd(t *testing.T) {
 	h := inhabited(t, house.NewCloud(t))
 	fleet := house.NewFleet(t, h.MQTT, house.Login{}, 500)
@@ -67,17 +88,25 @@ func TestCrowd(t *testing.T) {
 	for _, page := range pages {
 		show(p, h, page)
 		fleet.Publish() // while somebody looks, so that the page knows the topics
-		quick := scroll(p)
 		p.Look(chrome.View{Slow: 6, Motion: true})
-		slow := scroll(p)
-		p.Look(chrome.View{Motion: true})
-		t.Logf("%s: %v", page, quick)
-		t.Logf("%s, 6 times slower: %v", page, slow)
-		if slow.Nodes > mostElements {
-			t.Errorf("%s: %d elements, want at most %d", page, slow.Nodes, mostElements)
+		var s strain
+		var work, longest float64
+		for range 5 { // a task may be long because the machine was busy, not each time
+			work = workOf(p, func() { s = scroll(p) })
+			if longest = s.Longest / chrome.Eval[float64](p, "(() => { const begin = performance.now(); "+yardstick+"; return performance.now() - begin })()"); longest <= mostCrowdTask {
+				break
+			}
 		}
-		if bound := 30*max(quick.Longest, 50) + 10_000; slow.Longest > bound {
-			t.Errorf("%s, 6 times slower: a task of %.0f ms, want at most %.0f (%.0f ms unthrottled)", page, slow.Longest, bound, quick.Longest)
+		p.Look(chrome.View{Motion: true})
+		t.Logf("%s, 6 times slower: %.1f times the work of the yardstick, the longest task %.2f of its time; %v", page, work, longest, s)
+		if s.Nodes > mostElements {
+			t.Errorf("%s: %d elements, want at most %d", page, s.Nodes, mostElements)
+		}
+		if work > mostCrowdWork {
+			t.Errorf("%s, 6 times slower: %.1f times the work of the yardstick, want at most %v", page, work, mostCrowdWork)
+		}
+		if longest > mostCrowdTask {
+			t.Errorf("%s, 6 times slower: a task %.2f times as long as the yardstick, want at most %v", page, longest, mostCrowdTask)
 		}
 	}
 }
@@ -118,14 +147,6 @@ func TestTreeAllOpen(t *testing.T) {
 		t.Fatalf("%d rows are open, want some 5000", rows)
 	}
 	p.Look(chrome.View{Slow: 6, Motion: true})
-	p.Measure()
-	work := func(do func()) float64 {
-		before := p.Measure().Work
-		do()
-		done := p.Measure().Work
-		chrome.Eval[float64](p, yardstick)
-		return float64(done-before) / float64(p.Measure().Work-done)
-	}
 	for _, c := range []struct {
 		what string
 		most float64 // yardsticks
@@ -159,7 +180,7 @@ func TestTreeAllOpen(t *testing.T) {
 		}},
 		{"looking for 6 s", 8, func() { p.Do("await new Promise(r => setTimeout(r, 6000))") }},
 	} {
-		got := work(c.do)
+		got := workOf(p, c.do)
 		t.Logf("%s is %.1f times the work of the yardstick", c.what, got)
 		if got > c.most {
 			t.Errorf("%s is %.1f times the work of the yardstick, want at most %.1f", c.what, got, c.most)
