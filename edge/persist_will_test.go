@@ -202,9 +202,9 @@ func TestWillsAfterAPowerCut(t *testing.T) {
 			connect(t, after, "session").bye()
 			until(t, "nobody has a session", func() bool { return len(after.sessions()) == 0 })
 		} else {
-			until(t, "the wills are published", func() bool { return after.Stats().Wills == 2 })
+			until(t, "the wills are published", func() bool { return after.Stats().Retained == 2 })
 		}
-		if got, want := after.Stats().Retained, map[bool]int{true: 2}[grace == 0]; got != want {
+		if got, want := after.Stats().Wills, map[bool]int64{true: 2}[grace == 0]; got != want {
 			t.Errorf("grace of %v: %d wills, want %d", grace, got, want)
 		}
 		stop()
