@@ -149,17 +149,20 @@ func returnCode(reason byte) byte {
 	return 3
 }
 
-// suback encodes a SUBACK or UNSUBACK.
+// suback encodes a SUBACK or UNSUBACK, without properties. mochi would take more
+// time for it than all else takes that a SUBSCRIBE brings about.
 func suback(kind byte, v5 bool, id uint16, reasons []byte) []byte {
-	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCodes: reasons, ProtocolVersion: 4}
+	if kind == packets.Unsuback && !v5 {
+		reasons = nil // [MQTT 3.1.1, 3.11]
+	}
+	n := 2 + len(reasons)
 	if v5 {
-		pk.ProtocolVersion = 5
+		n++
 	}
-	var out bytes.Buffer
-	if kind == packets.Suback {
-		_ = pk.SubackEncode(&out)
-	} else {
-		_ = pk.UnsubackEncode(&out)
+	dst := appendVarint(append(make([]byte, 0, 5+n), kind<<4), n)
+	dst = binary.BigEndian.AppendUint16(dst, id)
+	if v5 {
+		dst = append(dst, 0)
 	}
-	return out.Bytes()
+	return append(dst, reasons...)
 }
