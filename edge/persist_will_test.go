@@ -152,6 +152,13 @@ func TestWillsOfThoseConnectedAtAStop(t *testing.T) {
 		}
 		p.bye()
 	}
+	for _, s := range b.sessions() {
+		s.mu.Lock()
+		if w := s.will; w != nil && (!w.shut || time.Until(w.due) < 30*time.Minute || s.expiry == 0 && s.until != w.due) {
+			t.Errorf("%s: its will is due in %v, its session over in %v", s.id, time.Until(w.due), time.Until(s.until))
+		}
+		s.mu.Unlock()
+	}
 	s.nothing()
 	hurry(b, 90*time.Minute)
 	want := map[string]bool{"will/short delay": true, "will/no delay": true, "will/no session": true}
@@ -196,7 +203,13 @@ func TestWillsAfterAPowerCut(t *testing.T) {
 		if err := b.store.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(filepath.Join(dir, "edge.db"), 0o600) }); err != nil {
 			t.Fatal(err)
 		}
-		after, stop := startIn(t, dir, withGrace(grace))
+		after := listenIn(t, dir, withGrace(grace))
+		for _, s := range after.sessions() {
+			if s.will == nil || s.will.shut != (grace > 0) {
+				t.Errorf("grace of %v: %s has the will %+v", grace, s.id, s.will)
+			}
+		}
+		stop := run(t, after)
 		if grace > 0 {
 			connect(t, after, "none").bye()
 			connect(t, after, "session").bye()
