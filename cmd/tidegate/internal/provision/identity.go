@@ -24,8 +24,9 @@ func (r *run) identity() {
 		id = newID()
 		if err := r.disk.write(r.data("identity/id"), []byte(id+"\n"), r.public()); err != nil {
 			r.fail(Finding{File: "identity", What: err.Error(), Do: damaged, Code: codeData})
+		} else {
+			r.done("Made the identity of this gateway: %s.", id)
 		}
-		r.done("Made the identity of this gateway: %s.", id)
 	}
 	r.out.ID, r.out.Host = id, id
 	if machine := strings.TrimSpace(r.readData("identity/machine-id")); !machineID.MatchString(machine) {

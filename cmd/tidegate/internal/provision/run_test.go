@@ -192,6 +192,19 @@ func TestNoBootPartition(t *testing.T) {
 	}
 }
 
+// What could not be stored was not made.
+func TestNoDataPartition(t *testing.T) {
+	p := newPlace(t)
+	p.opt.Data += "/gone"
+	out, err := Run(p.opt)
+	if err != nil || !slices.ContainsFunc(out.Found, func(f Finding) bool { return f.File == "identity" && f.Code == codeData }) {
+		t.Errorf("got %v and %v, want an identity that could not be made", err, out.Found)
+	}
+	if done := strings.Join(out.Done, "\n"); strings.Contains(done, "identity") || strings.Contains(done, "authority") {
+		t.Errorf("got %s", done)
+	}
+}
+
 // Where nothing is kept, nothing is taken away either.
 func TestDataPartitionForgets(t *testing.T) {
 	p := newPlace(t)
