@@ -33,6 +33,9 @@ func provisionCommand(env environment, args []string) int {
 	if code, ok := f.parse(args, 0, 0); !ok {
 		return code
 	}
+	if err := onImage(*root); err != nil {
+		return failed(env, exitBad, err)
+	}
 	opt := provision.Options{
 		Boot: *boot, Data: *data, Root: *root, Version: version, Check: checkProvisioned,
 		Now: time.Now, Synced: func() bool { set, _ := wall.Set(); return set },
@@ -73,6 +76,16 @@ func provisionCommand(env environment, args []string) int {
 		return failed(env, exitBad, err)
 	}
 	return exitOK
+}
+
+// onImage keeps another machine's name, its /data and its boot partition from being
+// taken for the gateway's. The image alone has the program that brings its data
+// partition up.
+func onImage(root string) error {
+	if _, err := os.Stat(filepath.Join(root, "usr/lib/tidegate/data")); err != nil {
+		return errors.New("this is not the SD-card image, which alone is provisioned: edit /etc/tidegate/tidegate.toml instead")
+	}
+	return nil
 }
 
 // restoreOnBoot puts a backup in place that lies on the boot partition, unless it

@@ -12,11 +12,12 @@ import (
 func provisioned(t *testing.T, files map[string]string) (dir, printed string) {
 	t.Helper()
 	dir = t.TempDir()
-	for _, d := range []string{"boot", "data", "root/run", "root/etc"} {
+	for _, d := range []string{"boot", "data", "root/run", "root/etc", "root/usr/lib/tidegate"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	configure(t, filepath.Join(dir, "root/usr/lib/tidegate/data"), "")
 	for name, text := range files {
 		configure(t, filepath.Join(dir, "boot", name), text)
 	}
@@ -108,8 +109,26 @@ func TestProvisionMistakesInTheCommand(t *testing.T) {
 	if code := dispatch(environment{out: out, err: out}, []string{"provision", "now"}); code != exitUsage {
 		t.Errorf("got %d, want %d", code, exitUsage)
 	}
-	if code := dispatch(environment{out: out, err: out}, []string{"provision", "-report", "-root", t.TempDir()}); code != exitBad {
+	dir, _ := provisioned(t, nil)
+	if err := os.RemoveAll(dir + "/root/run"); err != nil {
+		t.Fatal(err)
+	}
+	if code := dispatch(environment{out: out, err: out}, []string{"provision", "-report", "-root", dir + "/root"}); code != exitBad || !strings.Contains(out.String(), "no start was provisioned") {
 		t.Errorf("got %d, want %d: %s", code, exitBad, out)
+	}
+}
+
+// A machine that is not the image's keeps its name, its /data and its boot partition.
+func TestProvisionElsewhere(t *testing.T) {
+	for _, more := range [][]string{nil, {"-report"}} {
+		dir, out, said := t.TempDir(), &output{}, &output{}
+		args := append([]string{"provision", "-boot", dir, "-data", dir, "-root", dir}, more...)
+		if code := dispatch(environment{out: out, err: said}, args); code != exitBad || out.String() != "" || !strings.Contains(said.String(), "not the SD-card image") {
+			t.Errorf("%v: got %d, %q and %q", more, code, out, said)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%v: it made %v (%v)", more, left, err)
+		}
 	}
 }
 
