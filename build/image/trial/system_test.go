@@ -41,6 +41,9 @@ func TestSystem(t *testing.T) {
 	if got := p.ssh("journalctl --header | grep 'File path' | grep -v ' /run/log/journal/' || true"); got != "" {
 		t.Errorf("the journal is on the card: %s", got)
 	}
+	if got := p.ssh("journalctl -b -u tidegate.service | grep 'already exists but' || true"); got != "" {
+		t.Errorf("systemd complains: %s", got)
+	}
 	p.firewall()
 
 	p.ssh("cd /data/system/journal; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo | gzip > old$i.gz; done; touch -d 2020-01-01 old*")
