@@ -87,7 +87,11 @@ func (p *pi) report() string {
 // on switches it on.
 func (p *pi) on() {
 	p.t.Helper()
-	h := image.Hardware{Board: p.board, Card: p.card, Drive: p.drive, Forward: append([]int{1883, 8883, 22}, p.forward...), QEMU: p.qemu, Dir: p.dir}
+	qemu := p.qemu
+	if *counted {
+		qemu = append([]string{"-icount", "shift=1"}, qemu...)
+	}
+	h := image.Hardware{Board: p.board, Card: p.card, Drive: p.drive, Forward: append([]int{1883, 8883, 22}, p.forward...), QEMU: qemu, Dir: p.dir}
 	if p.cloud != "" {
 		self, err := os.Executable()
 		must(p.t, err)
