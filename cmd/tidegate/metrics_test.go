@@ -78,6 +78,10 @@ func TestReadinessTellsTheTruth(t *testing.T) {
 	}
 	cloud.signal(syscall.SIGCONT)
 	ready(t, page, http.StatusOK)
+	cloud.signal(syscall.SIGSTOP) // and nobody sends anything
+	ready(t, page, http.StatusServiceUnavailable)
+	cloud.signal(syscall.SIGCONT)
+	ready(t, page, http.StatusOK)
 }
 
 func TestReadyWithoutCloud(t *testing.T) {

@@ -39,3 +39,32 @@ func TestDisconnect(t *testing.T) {
 	thermostat.Kill()
 	p.Sees("(?i)not connected|away")
 }
+
+// What a device has sent and been sent, and what waits for it while it is away, is
+// what its clients know.
+func TestDeviceNumbers(t *testing.T) {
+	h := house.New(t, house.Config{Program: program, Users: people, More: consoleSection})
+	house.NewFleet(t, h.MQTT, house.Login{}, 1).Publish()
+	away := []string{"-i", "thermostat", "-V", "mqttv5", "-c", "-x", "3600", "-t", "home/thermostat/set", "-q", "1"}
+	thermostat := house.Subscribe(t, h.MQTT, house.Login{}, away...)
+	set := func(values ...string) {
+		for _, v := range values {
+			house.Pub(t, h.MQTT, house.Login{}, "-q", "1", "-t", "home/thermostat/set", "-m", v)
+		}
+	}
+	set("20", "21")
+	thermostat.Gets("home/thermostat/set 1 0 21")
+	p := login(t, h, chrome.View{}, admin)
+	show(p, h, "devices")
+	p.Click("link", "^device-000$")
+	p.Sees(`(?s)Messages from it\s+10\s+Messages to it\s+0\s+Waiting for it\s+nothing`)
+	p.Click("link", "^All devices$")
+	p.Click("link", "^thermostat$")
+	p.Sees(`(?s)Messages from it\s+0\s+Messages to it\s+2\s+Waiting for it\s+nothing\s+Sent, not acknowledged\s+0\s+Dropped for it\s+none`)
+	thermostat.Kill()
+	p.Sees("(?s)away.*Away for")
+	set("22", "23", "24")
+	p.Sees(`(?s)Waiting for it\s+3 messages, \d+ B`)
+	house.Subscribe(t, h.MQTT, house.Login{}, away...).Gets("home/thermostat/set 1 0 24")
+	p.Sees(`(?s)Connected for.*Waiting for it\s+nothing`)
+}

@@ -55,6 +55,39 @@ func TestFailoverOnTheTimeline(t *testing.T) {
 	}
 }
 
+// What gave way because there was no room is told with how much and why; and while a
+// backlog goes up, how long that will take.
+func TestOverflowAndBacklog(t *testing.T) {
+	cloud := house.NewCloud(t)
+	h := house.New(t, house.Config{Program: program, Users: people, More: consoleSection + `
+[[uplink]]
+name = "cloud"
+endpoints = ` + cloud.Endpoints() + `
+cluster = false
+up = [{filter = "home/#", add = "houses/17/"}]
+[uplink.spool]
+replay-rate = 40
+[uplink.spool.normal]
+window-messages = 64
+`})
+	p := login(t, h, chrome.View{}, admin)
+	p.Click("link", "^Uplink$")
+	p.Sees("Nothing was dropped since the gateway started")
+	cloud.Shut()
+	p.Find("image", "^u0: no connection since")
+	fleet := house.NewFleet(t, h.MQTT, house.Login{}, 100)
+	fleet.Publish() // QoS 0 in one go is more than there is room for
+	const told = `[\d,]+ messages? of home/#: the memory for what waits was full, and the oldest gave way`
+	p.Sees(told)
+	accessible(t, p, "after an overflow")
+	house.Pub(t, h.MQTT, house.Login{}, "-q", "1", "-t", "home/meter", "-m", "1", "--repeat", "400", "--repeat-delay", "0")
+	p.Click("link", "^Now$")
+	p.Sees(`(?s)Waiting for the cloud\s+\d+ messages`)
+	cloud.Open()
+	p.Sees(`(?s)Oldest message\s+.* old\s+Sent in\s+\d+ s`)
+	p.Sees(`(?s)Waiting for the cloud\s+Nothing`)
+}
+
 // drawn says that so many charts have been drawn.
 func drawn(n int) string {
 	return `document.querySelectorAll('.chart[data-drawn] canvas').length >= ` + chrome.JSON(n)
