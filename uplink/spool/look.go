@@ -28,6 +28,7 @@ type View struct {
 
 	open  []*os.File    // of Files
 	pages []io.ReaderAt // theirs
+	last  []uint64      // transaction in each before it was read
 	spots [][]spot      // of Streams
 }
 
@@ -70,8 +71,44 @@ type spot struct {
 	file   uint16
 }
 
-// Look reads a spool directory or one file of it.
-func Look(path string) (v *View, err error) {
+// Look reads a spool directory or one file of it. A file that got its last rows
+// when the next one was there already may have been read before: then all is
+// read again.
+func Look(path string) (*View, error) {
+	const tries = 5
+	for n := 1; ; n++ {
+		v, err := look(path)
+		if err != nil || n == tries || v.settled() {
+			return v, err
+		}
+		if err := v.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// settled says whether all files but the newest are as they were.
+func (v *View) settled() bool {
+	for i, f := range v.open[:max(len(v.open)-1, 0)] {
+		if lastIn(f) != v.last[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// lastIn returns the number of the last transaction in a file; 0 if it cannot be
+// told.
+func lastIn(f *os.File) uint64 {
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	m, _ := boltpage.Newest(f, info.Size())
+	return m.Tx
+}
+
+func look(path string) (v *View, err error) {
 	names, err := spoolFiles(path)
 	if err != nil {
 		return nil, err
@@ -92,7 +129,7 @@ func Look(path string) (v *View, err error) {
 		if err != nil {
 			return v, err
 		}
-		v.open = append(v.open, f)
+		v.open, v.last = append(v.open, f), append(v.last, lastIn(f))
 		if err := v.scan(f, i == len(names)-1, spots, marks); err != nil {
 			return v, fmt.Errorf("read %s: %w", name, err)
 		}
@@ -127,15 +164,16 @@ func (v *View) scan(f *os.File, newest bool, spots map[streamKey][]spot, marks m
 	if err != nil {
 		return err
 	}
-	pages, size := io.ReaderAt(f), info.Size()
+	pages, size, keep := io.ReaderAt(f), info.Size(), func(*row) bool { return true }
 	if newest {
 		if b, err := still(f); err == nil { // else page by page, as far as the disk gives them
 			pages, size = bytes.NewReader(b), int64(len(b))
+			keep = committed(pages, size)
 		}
 	}
 	number := uint16(len(v.pages))
 	v.pages = append(v.pages, pages)
-	keys, rows, cursors, lost := find(pages, size, func(*row) bool { return true })
+	keys, rows, cursors, lost := find(pages, size, keep)
 	for _, p := range rows {
 		key := keys[p.stream]
 		spots[key] = append(spots[key], spot{p.seq, p.offset, p.length, number})
@@ -147,10 +185,36 @@ func (v *View) scan(f *os.File, newest bool, spots map[streamKey][]spot, marks m
 	return nil
 }
 
+// committed says of a row whether the last transaction leads to it: pages of one
+// that is being written may be there, in any order. In a damaged file all rows
+// count.
+func committed(pages io.ReaderAt, size int64) func(*row) bool {
+	type place struct {
+		stream streamKey
+		seq    uint64
+	}
+	all := make(map[place]struct{})
+	var r row
+	err := boltpage.Walk(pages, size, func(_, _, value []byte) error {
+		if parseRow(value, &r) == nil {
+			all[place{r.stream, r.seq}] = struct{}{}
+		}
+		return nil
+	}, func([]byte, uint64) error { return nil })
+	return func(r *row) bool {
+		_, ok := all[place{r.stream, r.seq}]
+		return ok || err != nil
+	}
+}
+
 // still copies a file that may be written to as it is between two transactions.
 // A transaction changes no page that the one before it leads to, so the copy is
-// good when no transaction ended meanwhile.
-func still(f *os.File) (b []byte, err error) {
+// good when no transaction ended meanwhile, and none had made the file longer
+// since its size was asked for.
+func still(f interface {
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+}) (b []byte, err error) {
 	const tries, pause = 100, 5 * time.Millisecond
 	for range tries {
 		info, err := f.Stat()
@@ -162,7 +226,12 @@ func still(f *os.File) (b []byte, err error) {
 		if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		if after, _ := boltpage.Newest(f, info.Size()); after.Tx == before.Tx && after.Tx > 0 {
+		after, _ := boltpage.Newest(f, info.Size())
+		now, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if after.Tx == before.Tx && after.Tx > 0 && now.Size() == info.Size() {
 			break
 		}
 		time.Sleep(pause)

@@ -1,7 +1,10 @@
 package spool
 
 import (
+	"bytes"
 	"fmt"
+	"io/fs"
+	"os"
 	"testing"
 	"time"
 )
@@ -80,6 +83,50 @@ func TestLook(t *testing.T) {
 	}
 	if _, err := Look(dir + "/none"); err == nil {
 		t.Error("what is not there is read")
+	}
+}
+
+// grown is a file to which a transaction adds pages right after its size was
+// asked for.
+type grown struct {
+	*os.File
+	asked int
+}
+
+// short is a file's size before that.
+type short struct{ fs.FileInfo }
+
+func (short) Size() int64 { return 4 * 4096 }
+
+func (g *grown) Stat() (fs.FileInfo, error) {
+	info, err := g.File.Stat()
+	if g.asked++; g.asked == 1 {
+		return short{info}, err
+	}
+	return info, err
+}
+
+// A file that has grown since its size was asked for is read again.
+func TestLookAtAGrowingFile(t *testing.T) {
+	dir := t.TempDir()
+	s := byHand(t, dir, 1, nil)
+	s.Online(0, false)
+	for n := range 500 {
+		s.Push(0, Normal, numbered("t", n), Ticket{})
+	}
+	mustWrite(t, s)
+	names, err := spoolFiles(dir)
+	if err != nil || len(names) != 1 {
+		t.Fatalf("got %q, %v, want one file", names, err)
+	}
+	f, err := os.Open(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	want, err := os.ReadFile(names[0])
+	if got, err2 := still(&grown{File: f}); err != nil || err2 != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes, %v, want %d, %v", len(got), err2, len(want), err)
 	}
 }
 
