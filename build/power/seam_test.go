@@ -1,6 +1,7 @@
 package power
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -76,5 +77,37 @@ func TestTornSuperblock(t *testing.T) {
 	}
 	if mended, err := recovers(image); !mended || err != nil {
 		t.Errorf("mended %v, %v; want it mended", mended, err)
+	}
+}
+
+// The block that ends a transaction is eight sectors, and the power can go between
+// them: the transaction is none then, and nothing else is found wrong.
+func TestTornCommit(t *testing.T) {
+	image, block, script := t.TempDir()+"/image", t.TempDir()+"/block", t.TempDir()+"/script"
+	must(t, os.WriteFile(block, bytes.Repeat([]byte("x"), blockSize), 0o600))
+	must(t, os.WriteFile(script, fmt.Appendf(nil, "jo -c\njw -b 5000 %s\njc\n", block), 0o600))
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, 32<<20))
+	for _, argv := range [][]string{{"mkfs.ext4", "-q", "-b", fmt.Sprint(blockSize), image}, {"debugfs", "-w", "-f", script, image}} {
+		if _, err := command(argv...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk, err := os.ReadFile(image)
+	must(t, err)
+	commit := []byte{0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 2} // magic and type, at the beginning of a block of the journal
+	at := bytes.Index(disk, commit)
+	if at < 0 || at%blockSize != 0 {
+		t.Fatalf("the journal has no commit block: %d", at)
+	}
+	copy(disk[at+512:], bytes.Repeat([]byte{0x55}, 512))
+	must(t, os.WriteFile(image, disk, 0o600))
+	said, err := command("../image/root/usr/lib/tidegate/check", image)
+	if err != nil || !strings.Contains(said, "was corrupt, replay was aborted") {
+		t.Fatalf("got %v, %s; want a torn transaction", err, said)
+	}
+	must(t, os.WriteFile(image, disk, 0o600))
+	if mended, err := recovers(image); mended || err != nil {
+		t.Errorf("mended %v, %v; want it as it was before the transaction", mended, err)
 	}
 }
