@@ -28,7 +28,7 @@ func links() (map[int]*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, early := map[int]*link{}, tentative()
+	found := map[int]*link{}
 	for _, i := range all {
 		const not = net.FlagLoopback | net.FlagPointToPoint
 		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagMulticast == 0 || i.Flags&not != 0 {
@@ -39,6 +39,7 @@ func links() (map[int]*link, error) {
 		}
 		l := &link{index: i.Index, name: i.Name}
 		addrs, _ := i.Addrs() // none when it has just gone
+		early := tentative()  // after them: one that comes in between is not taken for good
 		for _, a := range addrs {
 			l.add(a, early)
 		}
