@@ -230,8 +230,9 @@ func (r *run) try(all []attempt, name, digest string) {
 	}
 	// Nothing that is there is good: better the gateway of the box than none.
 	if len(r.current()) == 0 {
-		r.commit(attempt{text: standard, fresh: true}, Config{}, tomlFile, "")
-		r.done("The standard configuration is in use.")
+		if r.commit(attempt{text: standard, fresh: true}, Config{}, tomlFile, "") {
+			r.done("The standard configuration is in use.")
+		}
 		c, _ := r.opt.Check(standard, r.place(nil))
 		r.out.use(c)
 		r.unused(c, nil)
@@ -359,8 +360,8 @@ func (r *run) checkFile(f File, place func(string) string, name string) []Findin
 }
 
 // commit makes files the configuration, all or none: once commitFile is on disk,
-// a later run goes on.
-func (r *run) commit(a attempt, c Config, name, digest string) {
+// a later run goes on. It returns whether they are in use.
+func (r *run) commit(a attempt, c Config, name, digest string) bool {
 	names := []string{}
 	for _, f := range c.Files {
 		if base, ok := strings.CutPrefix(f.Path, etc); ok && slices.Contains(a.files, strings.ToLower(base)) && !slices.Contains(names, base) {
@@ -370,7 +371,7 @@ func (r *run) commit(a attempt, c Config, name, digest string) {
 	if a.fresh {
 		if err := r.disk.write(r.data(filepath.Join(inbox, tomlFile)), a.text, r.secret()); err != nil {
 			r.fail(r.cannotKeep(name, err))
-			return
+			return false
 		}
 		names = append(names, tomlFile)
 	}
@@ -383,8 +384,9 @@ func (r *run) commit(a attempt, c Config, name, digest string) {
 	}
 	if err != nil {
 		r.fail(r.cannotKeep(name, err))
-		return
+		return false
 	}
+	return true
 }
 
 // finishCommit does what commitFile says, also for a run that was cut.

@@ -118,11 +118,11 @@ func (r *run) users() {
 	fresh := err != nil || bad != nil
 	first := !slices.ContainsFunc(users, func(u account) bool { return u.Name == adminName })
 	finish := []func() error{r.adminPassword(&c), r.devices(&c)}
-	if first && !c.has(adminName) {
+	made := first && !c.has(adminName)
+	if made {
 		password := newPassword()
 		c.set(adminName, r.hash(password))
 		c.told(adminName, password)
-		r.done("Made the user admin with a password of its own.")
 	}
 	if len(c.changed) > 0 || fresh || !bytes.Equal(text, renderUsers(c.users)) { // or as older software wrote it
 		// What has to be told is kept before it is of use, or nobody would learn it.
@@ -134,6 +134,9 @@ func (r *run) users() {
 			r.fail(r.cannotKeep("users", err))
 			return
 		}
+	}
+	if made {
+		r.done("Made the user admin with a password of its own.")
 	}
 	r.tell, r.retold = c.tell, c.changed
 	for _, f := range finish {
