@@ -324,9 +324,8 @@ func (p *peer) ping() {
 	p.expect(packets.Pingresp)
 }
 
-// drain acknowledges the QoS 1 messages that have come before a ping, and counts
-// the messages.
-func (p *peer) drain() (n int) {
+// untilPing gives f what has come before the answer to a ping.
+func (p *peer) untilPing(f func(*packets.Packet)) {
 	p.t.Helper()
 	p.raw([]byte{0xc0, 0})
 	for {
@@ -335,12 +334,23 @@ func (p *peer) drain() (n int) {
 		case err != nil:
 			p.t.Fatal(err)
 		case pk.FixedHeader.Type == packets.Pingresp:
-			return n
-		case pk.FixedHeader.Qos == 1:
+			return
+		}
+		f(pk)
+	}
+}
+
+// drain acknowledges the QoS 1 messages that have come before a ping, and counts
+// the messages.
+func (p *peer) drain() (n int) {
+	p.t.Helper()
+	p.untilPing(func(pk *packets.Packet) {
+		if pk.FixedHeader.Qos == 1 {
 			p.ack(packets.Puback, pk.PacketID)
 		}
 		n++
-	}
+	})
+	return n
 }
 
 // ended expects the end of the connection, and returns what came before: the

@@ -241,21 +241,16 @@ func (m *shareModel) receive(i int) {
 	if one.p == nil {
 		return
 	}
-	one.p.raw([]byte{0xc0, 0})
-	for {
-		pk, err := one.p.read(patience)
-		switch {
-		case err != nil:
-			m.t.Fatalf("%s: %v", one.id, err)
-		case pk.FixedHeader.Type == packets.Pingresp:
-			return
-		case pk.FixedHeader.Type == packets.Publish:
+	one.p.untilPing(func(pk *packets.Packet) {
+		switch pk.FixedHeader.Type {
+		case packets.Publish:
 			m.take(i, pk)
-		case pk.FixedHeader.Type != packets.Pubrel:
+		case packets.Pubrel:
+		default:
 			m.t.Fatalf("%s: got %s", one.id, packets.PacketNames[pk.FixedHeader.Type])
 		}
 		one.unacked = append(one.unacked, *pk)
-	}
+	})
 }
 
 // number reads which message a PUBLISH is; -1: none.

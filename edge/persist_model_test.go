@@ -315,21 +315,16 @@ func (m *sessionModel) receive() {
 	if m.to == nil {
 		return
 	}
-	m.to.raw([]byte{0xc0, 0})
-	for {
-		pk, err := m.to.read(patience)
-		switch {
-		case err != nil:
-			m.t.Fatal(err)
-		case pk.FixedHeader.Type == packets.Pingresp:
-			return
-		case pk.FixedHeader.Type == packets.Publish:
+	m.to.untilPing(func(pk *packets.Packet) {
+		switch pk.FixedHeader.Type {
+		case packets.Publish:
 			m.take(pk)
-		case pk.FixedHeader.Type != packets.Pubrel:
+		case packets.Pubrel:
+		default:
 			m.t.Fatalf("got %s", packets.PacketNames[pk.FixedHeader.Type])
 		}
 		m.unacked = append(m.unacked, *pk)
-	}
+	})
 }
 
 // number reads which message a PUBLISH is.

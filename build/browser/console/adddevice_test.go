@@ -60,9 +60,7 @@ func TestAddADevice(t *testing.T) {
 	}
 	sub.Gets("home/hall-lamp/test 1 0 hello")
 
-	p.Click("link", "^Done, I have the password$")
-	p.Find("link", "^Add a device$")
-	p.Do(`document.querySelector('details').open = true`)
+	showUsers(p)
 	p.Click("button", "^New password$")
 	p.Click("button", "^Make a new password$")
 	p.Find("heading", "The new password of hall-lamp")
@@ -118,9 +116,7 @@ func TestPermitADevice(t *testing.T) {
 	if !may("home/pump/state") || may("garden/pump") {
 		t.Error("at first: want its own topics alone")
 	}
-	p.Click("link", "^Done, I have the password$")
-	p.Find("link", "^Add a device$")
-	p.Do(`document.querySelector('details').open = true`)
+	showUsers(p)
 	p.Click("button", "^What it may do$")
 	p.Find("heading", "^Change what pump may do$")
 	if got := chrome.Eval[string](p, "document.querySelector('dialog :checked').value"); got != "own" {
@@ -178,6 +174,13 @@ func TestAddADeviceToAnOpenHouse(t *testing.T) {
 			t.Errorf("who may look only is offered %v", found)
 		}
 	}
+}
+
+// showUsers goes from a device that was added to the list of all.
+func showUsers(p *chrome.Page) {
+	p.Click("link", "^Done, I have the password$")
+	p.Find("link", "^Add a device$")
+	p.Do(`document.querySelector('details').open = true`)
 }
 
 // lines are what the page tells to write into a kind of device.
