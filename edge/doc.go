@@ -58,13 +58,14 @@
 // [MQTT 5, 3.1.2.5]: those of clients that were connected are on disk, sessions or
 // none, from five minutes after they came, and after a clean stop in any case. A
 // device that comes and goes costs two commits in five minutes at most by that, and
-// one that stays none. A will that waits for its delay is kept with its session,
-// and goes on with what was left at the last commit. The time of a session runs while its client is
-// away, on disk from a tenth of its expiry on: a device that comes and goes costs
-// no commits. At a start sessions are judged by the permissions that hold then.
-// For one client that is away the card is given, at a sync-interval of 1m and 100
-// bytes a message, 1.1 MB an hour at one message a minute, 2.1 MB at one a second
-// and 9.3 MB at ten (BenchmarkQueueWear).
+// one that stays one. A will that waits for its delay is kept with its session, and
+// goes on with what was left at the last commit.
+//
+// The time of a session runs while its client is away, on disk from a tenth of its
+// expiry on: a device that comes and goes costs no commits by it. At a start sessions
+// are judged by the permissions that hold then. For one client that is away the card
+// is given, at a sync-interval of 1m and 100 bytes a message, 1.1 MB an hour at one
+// message a minute, 2.1 MB at one a second and 9.3 MB at ten (BenchmarkQueueWear).
 //
 // Times are monotonic: a clock that jumps expires nothing.
 //

@@ -335,11 +335,11 @@ func (b *Broker) restore(saved []*savedSession, final, anew bool) {
 	for _, v := range saved {
 		k.next = max(k.next, v.number)
 		older := b.seats[v.id]
-		if stay++; older != nil || v.expiry == 0 {
-			stay--
-		} else if stay > b.config().Session.Sessions {
-			b.stats.droppedSessions.Add(1)
-			v.left = 0
+		if older == nil && v.expiry > 0 { // not one that is there for its will alone
+			if stay++; stay > b.config().Session.Sessions {
+				b.stats.droppedSessions.Add(1)
+				v.left = 0
+			}
 		}
 		s, whole := b.revived(v, final, now)
 		if !anew {
