@@ -212,18 +212,21 @@ func (r *run) try(all []attempt, name, digest string) {
 			continue
 		}
 		r.out.use(c)
-		if i == 0 && a.fresh {
-			r.done("%s: is good and in use.", name)
-		} else if a.fresh {
-			r.done("%s: is in use, with the files that were there before.", name)
-		} else if i > 0 {
-			r.done("The last good configuration stays in use.")
-		}
+		kept := true
 		if a.fresh || len(a.files) > 0 {
 			if !a.fresh {
 				digest = ""
 			}
-			r.commit(a, c, name, digest)
+			kept = r.commit(a, c, name, digest)
+		}
+		switch {
+		case !kept:
+		case i == 0 && a.fresh:
+			r.done("%s: is good and in use.", name)
+		case a.fresh:
+			r.done("%s: is in use, with the files that were there before.", name)
+		case i > 0:
+			r.done("The last good configuration stays in use.")
 		}
 		r.unused(c, a.files)
 		return

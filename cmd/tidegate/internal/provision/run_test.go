@@ -194,14 +194,23 @@ func TestNoBootPartition(t *testing.T) {
 
 // What could not be stored was not made.
 func TestNoDataPartition(t *testing.T) {
-	p := newPlace(t)
-	p.opt.Data += "/gone"
-	out, err := Run(p.opt)
-	if err != nil || !slices.ContainsFunc(out.Found, func(f Finding) bool { return f.File == "identity" && f.Code == codeData }) {
-		t.Errorf("got %v and %v, want an identity that could not be made", err, out.Found)
-	}
-	if done := strings.Join(out.Done, "\n"); strings.Contains(done, "identity") || strings.Contains(done, "authority") || strings.Contains(done, "admin") || strings.Contains(done, "standard configuration") {
-		t.Errorf("got %s", done)
+	for _, toml := range []string{"", cloud} {
+		p := newPlace(t)
+		if toml != "" {
+			p.write("boot/tidegate.toml", toml)
+			p.write("boot/cloud-password", "stay")
+		}
+		p.opt.Data += "/gone"
+		out, err := Run(p.opt)
+		if err != nil || !slices.ContainsFunc(out.Found, func(f Finding) bool { return f.File == "identity" && f.Code == codeData }) {
+			t.Errorf("got %v and %v, want an identity that could not be made", err, out.Found)
+		}
+		done := strings.Join(out.Done, "\n")
+		for _, lie := range []string{"identity", "authority", "admin", "in use"} {
+			if strings.Contains(done, lie) {
+				t.Errorf("got %s", done)
+			}
+		}
 	}
 }
 
