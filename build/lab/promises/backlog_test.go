@@ -131,15 +131,12 @@ func (w *world) alarms() func() load.Report {
 		Client: load.Client{Addrs: []string{w.gateway.Addr}, ID: "alarm"}, Clients: 2, QoS: 1, Rate: 50, Size: 64, Topics: 4,
 		Topic: func(p, n int) string { return fmt.Sprintf("alarm/%d/%d", p, n) },
 	}, ledger)
-	work.Go(func() {
-		if err := fleet.Run(ctx); err != nil {
-			w.t.Error(err)
-		}
-	})
+	tr := &traffic{Fleet: fleet, w: w, done: make(chan error, 1)}
+	go func() { tr.done <- fleet.Run(ctx) }()
 	return func() load.Report {
 		w.t.Helper()
-		fleet.Stop()
-		w.eventually("all alarms have arrived", time.Minute, func() bool { r := arrived.Report(); return r.Lost == 0 && fleet.InFlight() == 0 })
+		tr.finish()
+		w.eventually("all alarms have arrived", time.Minute, func() bool { return arrived.Report().Lost == 0 })
 		r := arrived.Report()
 		cancel()
 		work.Wait()
