@@ -22,6 +22,17 @@ func TestFirstStarts(t *testing.T) {
 	}
 }
 
+// How long a start takes, whatever else this machine does: the guest's time is
+// counted by its instructions.
+func TestStartTime(t *testing.T) {
+	p := newPi(t, "virt", card2GB)
+	p.counted = true
+	p.on()
+	p.ready()
+	p.logIn()
+	p.reboot()
+}
+
 // grown checks that /data is the card's, of 2 GB, to its end.
 func (p *pi) grown() {
 	p.t.Helper()

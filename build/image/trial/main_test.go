@@ -19,7 +19,7 @@ import (
 var (
 	imageFile = flag.String("image", "", "the image to try; else one is made from the source")
 	relay     = flag.String("relay", "", "copy between this program's standard input and output and that address, and nothing else")
-	counted   = flag.Bool("counted", false, "the guest's time goes on by its instructions, 2 ns each, and by this machine's clock only while it idles")
+	counted   = flag.Bool("counted", false, "the guest's time is counted by its instructions in every trial")
 	measure   = flag.Duration("measure", 20*time.Minute, "how long the writes to the card are counted")
 )
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ type pi struct {
 	cloud   string   // "host:port" on this machine, 10.0.2.100:1883 to the guest
 	forward []int    // more ports of the Pi that this machine reaches
 	qemu    []string // more that is plugged in
+	counted bool     // the guest's time goes on by its instructions, 2 ns each, and by this machine's clock only while it idles
 }
 
 // newPi puts a card of size bytes into a board. Its owner may log in.
@@ -39,7 +41,7 @@ func newPi(t *testing.T, board string, size int64) *pi {
 	dir, err := os.MkdirTemp("", "pi-")
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-	p := &pi{t: t, dir: dir, board: board}
+	p := &pi{t: t, dir: dir, board: board, counted: *counted}
 	p.card, err = image.NewCard(file, filepath.Join(dir, "card"), size)
 	must(t, err)
 	words := image.Emulated
@@ -88,7 +90,7 @@ func (p *pi) report() string {
 func (p *pi) on() {
 	p.t.Helper()
 	qemu := p.qemu
-	if *counted {
+	if p.counted {
 		qemu = append([]string{"-icount", "shift=1"}, qemu...)
 	}
 	h := image.Hardware{Board: p.board, Card: p.card, Drive: p.drive, Forward: append([]int{1883, 8883, 22}, p.forward...), QEMU: qemu, Dir: p.dir}
@@ -140,14 +142,24 @@ func (p *pi) says(parts ...string) string {
 
 var stamp = regexp.MustCompile(`\[ *([\d.]+)\]`)
 
+// longest is what a start may take by the guest's own clock, in seconds, where
+// that is counted.
+const longest = 40
+
 // ready waits until the gateway lets devices in, and says how long that took by
 // the guest's own clock.
 func (p *pi) ready() {
 	p.t.Helper()
 	began := time.Now()
 	line := p.says("msg=ready")
-	guest := stamp.FindStringSubmatch(line)
-	p.t.Logf("%s: ready %v after it was waited for; the guest's clock says %q", p.board, time.Since(began).Round(time.Second), guest)
+	var guest float64
+	if m := stamp.FindStringSubmatch(line); m != nil {
+		guest, _ = strconv.ParseFloat(m[1], 64)
+	}
+	p.t.Logf("%s: ready %v after it was waited for, %.1f s by the guest's clock", p.board, time.Since(began).Round(time.Second), guest)
+	if p.counted && (guest == 0 || guest > longest) {
+		p.t.Errorf("%.1f s from the kernel's first line to the first device, want at most %d: %s", guest, longest, line)
+	}
 }
 
 // ssh runs a line of shell on the Pi.
