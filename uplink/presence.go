@@ -213,7 +213,7 @@ func (p *presence) look(now time.Time) (packet []byte, again time.Duration) {
 	next := p.up.statement(p.number+1, p.reason, now, set)
 	due := p.due(next, now)
 	if due.IsZero() {
-		p.next = p.sentAt.Add(dropsEvery)
+		p.next = now.Add(dropsEvery)
 	} else if p.next = due; !due.After(now) {
 		if p.wrong && p.body != "" {
 			p.amend(now)

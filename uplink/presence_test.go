@@ -123,6 +123,28 @@ func TestBirthCorrectionAndStop(t *testing.T) {
 	}
 }
 
+// A gateway whose links stay as they are has nothing to say: its down link does
+// not look a thousand times a second for something, however long ago the last
+// statement is.
+func TestNothingToSayWakesNobody(t *testing.T) {
+	m := startMosquitto(t)
+	u, _ := begin(t, present(m.url()), Options{})
+	eventuallyUp(t, u, 0)
+	eventuallyUp(t, u, 1)
+	eventually(t, "the birth is sent", func() bool { return u.Stats().Status.Sent > 0 })
+	p := u.presence
+	eventually(t, "the statement has both links, and rests", func() bool {
+		_, again := p.look(time.Now())
+		return again > time.Second
+	})
+	for _, after := range []time.Duration{dropsEvery, dropsEvery + time.Second, time.Hour, 24 * time.Hour} {
+		packet, again := p.look(time.Now().Add(after))
+		if packet != nil || again < dropsEvery/2 {
+			t.Errorf("%v after the last statement: %d bytes to send, looks again after %v", after, len(packet), again)
+		}
+	}
+}
+
 // A link that is cut and finds another way at once leaves no false word; one
 // that does not is offline after a while, and then online again.
 func TestWill(t *testing.T) {
